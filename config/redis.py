@@ -1,0 +1,41 @@
+"""How every client of ours talks to Redis: one place for addresses, time-outs and limits."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+MAX_SOCKET_PATH_BYTES = 100
+"""A unix socket's path has room for 104 bytes on macOS and 108 on Linux (`sun_path`)."""
+
+
+def embedded_socket(run_dir: Path) -> Path:
+    """The embedded server's socket: in the run folder, or in the temporary one when that path is too long."""
+    path = run_dir / "broker.sock"
+    if len(bytes(path)) <= MAX_SOCKET_PATH_BYTES:
+        return path
+    name = hashlib.sha256(bytes(run_dir)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"carryon-{name}.sock"
+
+
+def broker_url(redis_url: str) -> str:
+    """The same server in the form that Celery's transport reads."""
+    parts = urlsplit(redis_url)
+    return f"redis+socket://{parts.path}?virtual_host=0" if parts.scheme == "unix" else redis_url
+
+
+def client_options(*, blocking: bool) -> dict[str, Any]:
+    """Keyword arguments of a redis-py client; `blocking` for one that waits for messages.
+
+    redis-py 8 gives up a silent socket after 5 s and allows 100 connections: idle WebSockets would die and
+    many at once be refused (channels_redis#422).
+    """
+    return {
+        "socket_timeout": None if blocking else 5,
+        "socket_connect_timeout": 5,
+        "health_check_interval": 10,
+        "max_connections": 10_000,
+    }

@@ -1,0 +1,148 @@
+"""What operators set: every environment variable the service reads, typed, with its unit and default."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class ConfigurationError(SystemExit):
+    """The environment cannot be run with; its text lists every variable that is wrong or missing."""
+
+
+def _split(value: object) -> object:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _host_or_network(value: str) -> str:
+    if "/" in value:
+        ipaddress.ip_network(value, strict=False)
+    return value.lower()
+
+
+def _url_with(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value and urlsplit(value).scheme not in schemes:
+            raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+HostsAndNetworks = Annotated[list[Annotated[str, AfterValidator(_host_or_network)]], NoDecode, BeforeValidator(_split)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=0)]
+
+
+class Environment(BaseSettings):
+    """The environment, read once at start; field names are the variables' names in lower case."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8008, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(Path("data"), description="Folder of the database, the broker, the key and the files.")
+    workers: Count = Field(1, description="Worker processes.")
+    worker_threads: Count = Field(16, description="Transfers at once in one worker process.")
+    web_threads: Count = Field(32, description="HTTP requests at once in the web process.")
+
+    database_url: Annotated[str, _url_with("postgres", "postgresql", "sqlite")] = Field(
+        "", description="PostgreSQL instead of the embedded SQLite."
+    )
+    redis_url: Annotated[str, _url_with("redis", "rediss", "unix")] = Field(
+        "", description="A Redis or Valkey server instead of the embedded one."
+    )
+    secret_key: str = Field(
+        "", description="Signs sessions and encrypts stored URLs; made and kept in DATA_DIR when unset and embedded."
+    )
+    public_url: Annotated[str, _url_with("http", "https")] = Field(
+        "", description="Where browsers reach the service; https turns on secure cookies, HSTS and the redirect to https."
+    )
+    allowed_hosts: CommaSeparated = Field(
+        default_factory=list, description="Host names the service answers to, besides PUBLIC_URL's and local ones; * is any."
+    )
+    token_expiry_days: Count = Field(365, description="Life of a new API token, in days.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+
+    lease_seconds: Seconds = Field(20, description="How long a worker that died keeps its work from others.")
+    heartbeat_seconds: Seconds = Field(1, description="How often a worker renews its lease and tells progress.")
+    reap_seconds: Seconds = Field(3, description="How often work without a worker is looked for.")
+    slice_seconds: Seconds = Field(180, description="How long one transfer may keep a thread that others wait for.")
+
+    fetch_allow: HostsAndNetworks = Field(
+        default_factory=list, description="Hosts and CIDRs, comma-separated, that may be fetched though not public."
+    )
+    download_root: Path | None = Field(None, description="Folder that all outputFolders lie in; DATA_DIR/downloads when unset.")
+    download_start_wait_seconds: float = Field(2, ge=0, description="How long a start call waits for the first event.")
+    path_map: dict[str, str] = Field(default_factory=dict, description="JSON object, client path prefix to server folder.")
+    legacy_fail_status: Annotated[int, Field(ge=200, le=599)] | None = Field(
+        None, description="HTTP status of the fail envelopes of downloads and sync, when set."
+    )
+    download_connections_per_file: Count = Field(4, description="Connections one worker opens for one large file.")
+    download_connections_per_host: Count = Field(8, description="Connections all workers together open to one host.")
+    download_parallel_min_bytes: Count = Field(64 * 2**20, description="Size from which a file is fetched in parts at once.")
+    download_max_bytes_per_second: Bytes = Field(0, description="Bandwidth of all downloads together; 0 is unlimited.")
+    download_max_bytes_per_second_per_host: Bytes = Field(0, description="Bandwidth of all downloads from a host; 0 is unlimited.")
+    download_connect_timeout_seconds: Seconds = Field(10, description="How long a connection may take to come about.")
+    download_stall_seconds: Seconds = Field(30, description="How long a source may send nothing before it is asked again.")
+    download_max_attempts: Count = Field(8, description="Attempts without a new byte before a download fails.")
+    download_retry_seconds: Seconds = Field(1, description="First pause before another attempt; it doubles, up to a minute.")
+
+    @model_validator(mode="after")
+    def _resolve(self) -> Environment:
+        self.data_dir = self.data_dir.expanduser().absolute()
+        self.download_root = (self.download_root or self.data_dir / "downloads").expanduser().absolute()
+        if not self.secret_key and self.database_url.startswith("postgres"):
+            raise ValueError("SECRET_KEY: needed with PostgreSQL, so that all processes share one")
+        return self
+
+    @property
+    def run_dir(self) -> Path:
+        """Where sockets, locks and other things of the running service lie."""
+        return self.data_dir / "run"
+
+
+def read_environment(**overrides: Any) -> Environment:
+    """Read the environment; ConfigurationError with every fault when it cannot be run with."""
+    try:
+        return Environment(**overrides)
+    except ValidationError as error:
+        raise ConfigurationError(describe(error)) from None
+
+
+def describe(error: ValidationError) -> str:
+    """One line for each fault, under the name of its variable, with no value in it (values may be secrets)."""
+    lines = []
+    for fault in error.errors(include_input=False, include_url=False):
+        name = str(fault["loc"][0]).upper() if fault["loc"] else ""
+        message = fault["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name}: {message}" if name else f"  {message}")
+    return "The configuration cannot be used:\n" + "\n".join(lines)
+
+
+def secret_key(environment: Environment) -> str:
+    """The configured key, or the one kept in the data folder, made on first use and readable by its owner only."""
+    if environment.secret_key:
+        return environment.secret_key
+    path = environment.data_dir / "secret_key"
+    environment.data_dir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        fresh = path.with_name(f"secret_key.{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(50))
+        try:
+            os.link(fresh, path)  # whoever links first has made the key; nobody ever reads half of one
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,8 @@
+"""Django over WSGI: what plain HTTP requests are answered by."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+application = get_wsgi_application()

@@ -1,0 +1,1 @@
+"""Case sync: a case's folder and the cloud kept the same."""

@@ -1,0 +1,1 @@
+"""The IPFS task backend: the state of uploads and downloads that desktop clients carry out."""

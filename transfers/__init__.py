@@ -1,0 +1,1 @@
+"""Moving files: downloads, uploads, stored files, orders, and the engine below them."""

@@ -1,0 +1,1 @@
+"""The engine: sources, sinks and the copy between them; pure Python, no framework."""

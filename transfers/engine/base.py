@@ -1,0 +1,123 @@
+"""What the engine asks of a place that bytes come from and of a place that they go to.
+
+The smallest interface comes first; what only some places can do is a Protocol of its own. Nothing here knows a
+framework, and every adapter translates its library's failures into `transfers.errors` at its own edge.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from transfers.engine.plan import Part, Plan
+
+CHUNK_BYTES = 2**20
+"""Bytes moved at once through one reused buffer: past 1 MiB the copy gets no faster, only larger."""
+
+
+class ValidatorKind(enum.StrEnum):
+    """What proves that the remote file is still the same."""
+
+    ETAG = "etag"
+    LAST_MODIFIED = "last-modified"
+    VERSION = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """A strong validator: two equal ones stand for the same bytes (RFC 9110, section 8.8)."""
+
+    kind: ValidatorKind
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source says of its file before the first byte."""
+
+    size: int | None
+    """Bytes, or None when the source does not tell."""
+    validator: Validator | None
+    """Strong, or None: without one no byte of an earlier run may be kept."""
+    ranges: bool
+    """Whether any range can be opened; otherwise only the whole, from 0."""
+    content_type: str = "application/octet-stream"
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Checksums the source itself promises: `md5` or `sha256` to lowercase hex."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether bytes of an earlier run can be proved to belong to this file."""
+        return self.ranges and self.validator is not None
+
+
+class Reader(Protocol):
+    """An open run of bytes."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the start of the buffer with what is there, waiting for at least a byte; 0 only at the end.
+
+        Fewer bytes than were opened is an error of the reader's (`SourceInterruptedError`), never a quiet 0.
+        """
+
+
+class Source(Protocol):
+    """A file to read, one that may change or vanish between two reads."""
+
+    def stat(self) -> SourceInfo:
+        """Ask the source what it has now."""
+
+    def open(self, offset: int, end: int | None) -> AbstractContextManager[Reader]:
+        """Open the bytes from `offset` up to before `end` (None: to the end) of the file that `stat` described.
+
+        `SourceChangedError` when the file is no longer that one.
+        """
+
+
+class Abortable(Protocol):
+    """A source whose blocked reads another thread can end."""
+
+    def abort(self) -> None:
+        """Make every open reader fail soon, and every later open at once; callable from any thread, any number of times."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """What a sink holds of one part, safe against power loss."""
+
+    number: int
+    size: int
+    """Bytes from the part's start; fewer than the part's own only at sinks that keep a part's beginning."""
+    etag: str = ""
+
+
+class Sink(Protocol):
+    """A place for one file, which appears there whole or not at all."""
+
+    def begin(self, plan: Plan) -> None:
+        """Make ready for the plan's parts, keeping what is stored already; may be repeated."""
+
+    def stored_parts(self) -> dict[int, StoredPart]:
+        """What is stored, by part number, as the place itself knows it."""
+
+    def write_part(self, part: Part, reader: Reader, start: int = 0) -> StoredPart:
+        """Store the reader's bytes as the part's from its byte `start` on, until the reader ends.
+
+        When the reader fails, what came before is kept where the sink can keep it, and its error goes on.
+        """
+
+    def complete(self, size: int) -> None:
+        """Make the whole file of `size` bytes appear, durably, or raise and leave what is stored."""
+
+    def abort(self) -> None:
+        """Forget everything stored; nothing to forget is fine."""
+
+
+OnBytes = Callable[[Part, int, int], None]
+"""Called with the part, the offset within it, and the count of bytes just stored there."""

@@ -1,0 +1,65 @@
+"""The arithmetic of parts: pure, made once for a transfer, stored with its row, never recomputed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MIB = 2**20
+MAX_PARTS = 10_000
+"""Parts a multipart upload may have on S3 (docs: Amazon S3 multipart upload limits)."""
+SHARED_PART_BYTES = 64 * MIB
+"""The part size of a shared transfer: small enough to spread, large enough that a request costs nothing beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A half-open run of bytes, numbered from 1: the unit of storage and resume."""
+
+    number: int
+    offset: int
+    size: int | None
+    """Bytes, or None for the one part of a file whose size is not known."""
+
+    @property
+    def end(self) -> int | None:
+        """The offset just past the last byte, or None while the size is not known."""
+        return None if self.size is None else self.offset + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a file of `size` bytes is cut into parts of `part_size` bytes, the last one shorter."""
+
+    size: int | None
+    part_size: int
+
+    def __post_init__(self) -> None:
+        if self.part_size < 1 or (self.size is not None and self.size < 0):
+            raise ValueError(f"no plan has size {self.size} and part size {self.part_size}")
+
+    def __len__(self) -> int:
+        """How many parts there are; an empty file and one of unknown size have one."""
+        return 1 if not self.size else -(-self.size // self.part_size)
+
+    def __iter__(self) -> Iterator[Part]:
+        return (self.part(number) for number in range(1, len(self) + 1))
+
+    def part(self, number: int) -> Part:
+        """The part with this number, from 1; IndexError when there is none."""
+        if not 1 <= number <= len(self):
+            raise IndexError(f"part {number} is not among 1 to {len(self)}")
+        offset = (number - 1) * self.part_size
+        if self.size is None:
+            return Part(number, offset, None)
+        return Part(number, offset, min(self.part_size, self.size - offset))
+
+
+def whole(size: int | None) -> Plan:
+    """A plan of one part, for a file that is moved in one stream; `size` in bytes, None if unknown."""
+    return Plan(size, max(size or 1, 1))
+
+
+def shared(size: int, part_bytes: int = SHARED_PART_BYTES) -> Plan:
+    """A plan whose parts several connections and workers move at once, at most `MAX_PARTS` of them."""
+    return Plan(size, max(part_bytes, -(-size // MAX_PARTS)))

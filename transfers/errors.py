@@ -1,0 +1,159 @@
+"""Every way the service can say no; each error has a stable code, and never an HTTP status.
+
+CarryonError
+├── InvalidInputError               a field of the caller's is not acceptable
+├── NotDownloadingError             no such download is running
+├── AlreadyDownloadingError         another download writes the same file
+├── Interrupted                     the transfer was told to end; says why
+└── TransferError                   what ends an attempt to move bytes
+    ├── SourceError                 the other side failed
+    │   ├── SourceUnreachableError      unknown name, refused connection, TLS failure
+    │   ├── SourceInterruptedError      reset, time-out, stall, short body
+    │   ├── SourceBusyError             408, 425, 429, 5xx; may say when to come back
+    │   ├── SourceRefusedError          any other 4xx, a redirect that leads nowhere
+    │   ├── SourceChangedError          its validator or size is not the one we began with
+    │   ├── SourceProtocolError         an answer that contradicts HTTP or itself
+    │   └── AddressForbiddenError       an address or scheme that may not be fetched
+    ├── ChecksumMismatchError       the bytes are not the ones that were promised
+    └── SinkError                   our own side failed
+        ├── OutOfSpaceError             no space, or over the quota of the file system
+        └── FolderUnusableError         the folder is missing, forbidden or not ours
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+
+
+class CarryonError(Exception):
+    """Something the service refuses or failed to do, in words for a person."""
+
+    code = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidInputError(CarryonError):
+    """A field of the request is not acceptable: `errors` maps each field to its messages."""
+
+    code = "invalid_input"
+
+    def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
+        super().__init__("; ".join(f"{name}: {' '.join(texts)}" for name, texts in errors.items()))
+        self.errors = {name: list(texts) for name, texts in errors.items()}
+
+
+class NotDownloadingError(CarryonError):
+    """No download that the payload names is running."""
+
+    code = "not_downloading"
+
+
+class AlreadyDownloadingError(CarryonError):
+    """A live download already writes the file that this one would write."""
+
+    code = "already_downloading"
+
+
+class Interruption(enum.StrEnum):
+    """Why a transfer was told to end before it was done."""
+
+    STOPPED = "stopped"  # its owner asked for it
+    FENCED = "fenced"  # somebody else holds the lease now: write nothing more
+    DRAINING = "draining"  # this worker is leaving
+    SLICED = "sliced"  # its slice of time is over and others are waiting
+
+
+class Interrupted(CarryonError):  # noqa: N818 - a request obeyed, not an error
+    """The transfer ended because it was told to."""
+
+    code = "interrupted"
+
+    def __init__(self, reason: Interruption) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class TransferError(CarryonError):
+    """An attempt to move bytes ended without the file."""
+
+    code = "transfer_failed"
+
+
+class SourceError(TransferError):
+    """The source failed."""
+
+    code = "source_failed"
+
+
+class SourceUnreachableError(SourceError):
+    """No connection came about: the name is unknown, the connection refused, or TLS failed."""
+
+    code = "source_unreachable"
+
+
+class SourceInterruptedError(SourceError):
+    """The source went away or fell silent while its bytes were awaited."""
+
+    code = "source_interrupted"
+
+
+class SourceBusyError(SourceError):
+    """The source asks for another try later; `retry_after_seconds` is its own wish, if it told one."""
+
+    code = "source_busy"
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class SourceRefusedError(SourceError):
+    """The source will not give the file, however often it is asked."""
+
+    code = "source_refused"
+
+
+class SourceChangedError(SourceError):
+    """The file at the source is no longer the one whose bytes we have."""
+
+    code = "source_changed"
+
+
+class SourceProtocolError(SourceError):
+    """The source's answer contradicts its protocol or itself, so its bytes cannot be placed."""
+
+    code = "source_protocol"
+
+
+class AddressForbiddenError(SourceError):
+    """The URL, or a redirect from it, leads to an address that may not be fetched."""
+
+    code = "address_forbidden"
+
+
+class ChecksumMismatchError(TransferError):
+    """The bytes that arrived are not the bytes that were promised."""
+
+    code = "checksum_mismatch"
+
+
+class SinkError(TransferError):
+    """The place the bytes go to failed."""
+
+    code = "sink_failed"
+
+
+class OutOfSpaceError(SinkError):
+    """The file system that the bytes go to is full."""
+
+    code = "out_of_space"
+
+
+class FolderUnusableError(SinkError):
+    """The folder that the bytes go to cannot be used."""
+
+    code = "folder_unusable"
