@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+from celery import signals
 
 
 def configure(level: str) -> None:
@@ -22,19 +23,58 @@ def configure(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"])
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if sys.stderr.isatty()
+        else [
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These tell every connection and message at INFO.
+    # These tell every connection and message at INFO, or every refused request at WARNING.
     for noisy in ("urllib3", "kombu", "amqp", "asyncio", "django.db.backends", "websockets"):
-        logging.getLogger(noisy).setLevel("WARNING")
+        logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
+    logging.getLogger("django.request").setLevel("ERROR")
+    logging.getLogger("django.security.DisallowedHost").addFilter(without_trace)
+    _take_over_uvicorn(level)
+    # Celery asks here before it would put its own handlers and level in place.
+    signals.setup_logging.connect(_leave_as_it_is, weak=False, dispatch_uid="config.logs")
+
+
+def _take_over_uvicorn(level: str) -> None:
+    """Lead the server's own loggers, which it has set up before it imports us, to the one formatter."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+    logging.getLogger("uvicorn").propagate = True
+    # A line a request is the business of the proxy in front; without a handler the server does not even make it.
+    logging.getLogger("uvicorn.access").propagate = False
+    server = logging.getLogger("uvicorn.error")
+    server.setLevel(level)
+    server.addFilter(without_query)  # it tells every WebSocket's path
+
+
+def without_query(record: logging.LogRecord) -> bool:
+    """Cut every query string out of a record's arguments: on WebSockets a token may be in it."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(value.partition("?")[0] if isinstance(value, str) else value for value in record.args)
+    return True
+
+
+def without_trace(record: logging.LogRecord) -> bool:
+    """Drop a record's traceback: the event is the whole story."""
+    record.exc_info = None
+    return True
+
+
+def _leave_as_it_is(**_: object) -> None:
+    """Answer Celery's question whether logging is set up: it is."""

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 MAX_SOCKET_PATH_BYTES = 100
 """A unix socket's path has room for 104 bytes on macOS and 108 on Linux (`sun_path`)."""
@@ -24,7 +24,10 @@ def embedded_socket(run_dir: Path) -> Path:
 def broker_url(redis_url: str) -> str:
     """The same server in the form that Celery's transport reads."""
     parts = urlsplit(redis_url)
-    return f"redis+socket://{parts.path}?virtual_host=0" if parts.scheme == "unix" else redis_url
+    if parts.scheme != "unix":
+        return redis_url
+    database = parse_qs(parts.query).get("db", ["0"])[-1]
+    return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
 
 
 def client_options(*, blocking: bool) -> dict[str, Any]:

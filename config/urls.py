@@ -1,5 +1,31 @@
 """Where every path leads; each takes a trailing slash or none."""
 
-from django.urls import URLPattern, URLResolver
+from __future__ import annotations
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from config import health
+
+
+def with_slash(request: HttpRequest, path: str) -> HttpResponseRedirect:
+    """Send a browser on to the admin's own form of a path, with its method and query."""
+    query = request.META["QUERY_STRING"]
+    return HttpResponseRedirect(f"/{path}/{'?' + query if query else ''}", preserve_request=True)
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    re_path(r"^livez/?$", health.livez, name="livez"),
+    re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^(?P<path>admin(?:/.*[^/])?)$", with_slash),
+    path("admin/", admin.site.urls),
+    path("", include("transfers.urls")),
+]
+
+handler400 = "config.exception_handler.bad_request"
+handler403 = "config.exception_handler.forbidden"
+handler404 = "config.exception_handler.not_found"
+handler500 = "config.exception_handler.server_error"

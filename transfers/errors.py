@@ -23,7 +23,9 @@ CarryonError
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 
 class CarryonError(Exception):
@@ -157,3 +159,37 @@ class FolderUnusableError(SinkError):
     """The folder that the bytes go to cannot be used."""
 
     code = "folder_unusable"
+
+
+def _with_subclasses(error: type[TransferError]) -> list[type[TransferError]]:
+    return [error, *(below for child in error.__subclasses__() for below in _with_subclasses(child))]
+
+
+TRANSFER_CODES: Mapping[str, type[TransferError]] = {error.code: error for error in _with_subclasses(TransferError)}
+"""What a failed transfer's row keeps of its error, by code."""
+
+
+def transfer_error(code: str, message: str) -> TransferError:
+    """Make the error that a failed transfer ended with out of what its row keeps of it."""
+    return TRANSFER_CODES.get(code, TransferError)(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A refusal as a client is told of it: what the project's one table makes of any exception."""
+
+    status: int
+    """HTTP status."""
+    title: str
+    detail: str
+    """In words for a person; never a trace, a secret or a query string."""
+    code: str
+    """Stable: the error's own, or the framework's."""
+    errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Messages by field, for input; an inner field's name has dots in it."""
+    type: str = "about:blank"
+    """A URI (RFC 9457); with `about:blank` the title is the status's own."""
+
+
+Envelope = Callable[[Problem], dict[str, Any]]
+"""How an API words its failures; a view's `envelope` is one (a method or a staticmethod), or RFC 9457 speaks for it."""

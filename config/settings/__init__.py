@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import dj_database_url
 
@@ -91,8 +91,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 STATIC_URL = "/static/"
-STATIC_ROOT = ENVIRONMENT.data_dir / "static"
-WHITENOISE_USE_FINDERS = True
+WHITENOISE_USE_FINDERS = True  # served out of the packages; nothing to collect, nothing to go stale
 WHITENOISE_AUTOREFRESH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
 LOGGING_CONFIG = None
@@ -104,19 +103,22 @@ logs.configure(ENVIRONMENT.log_level)
 _SQLITE_OPTIONS: dict[str, Any] = {
     "timeout": 20,
     "transaction_mode": "IMMEDIATE",
-    "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA busy_timeout=20000;PRAGMA foreign_keys=ON",
+    "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA foreign_keys=ON",
 }
-_database = dj_database_url.parse(
-    ENVIRONMENT.database_url or f"sqlite:///{ENVIRONMENT.data_dir / 'carryon.sqlite3'}", conn_health_checks=True
+_SQLITE = "django.db.backends.sqlite3"
+_database: dict[str, Any] = (
+    dict(dj_database_url.parse(ENVIRONMENT.database_url))
+    if ENVIRONMENT.database_url
+    else {"ENGINE": _SQLITE, "NAME": ENVIRONMENT.data_dir / "carryon.sqlite3"}
 )
-_database["CONN_MAX_AGE"] = 600
-if _database["ENGINE"].endswith("sqlite3"):
+_database |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+if _database["ENGINE"] == _SQLITE:
     _database["OPTIONS"] = _SQLITE_OPTIONS
 DATABASES = {"default": _database}
 
 # What may be lost ------------------------------------------------------------------------------------------------
 
-REDIS_URL = ENVIRONMENT.redis_url or f"unix://{redis.embedded_socket(ENVIRONMENT.run_dir)}"
+REDIS_URL = ENVIRONMENT.redis_url or f"unix://{quote(str(redis.embedded_socket(ENVIRONMENT.run_dir)))}"
 REDIS_OPTIONS = redis.client_options(blocking=False)
 CHANNEL_LAYERS = {
     "default": {
@@ -161,11 +163,11 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "config.authentication.TokenAuthentication",
         "config.authentication.TokenCookieAuthentication",
-        "config.authentication.SessionAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["config.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.exception_handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+import dj_database_url
+import redis
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -27,17 +30,72 @@ def _host_or_network(value: str) -> str:
     return value.lower()
 
 
-def _url_with(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if value and urlsplit(value).scheme not in schemes:
-            raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+def _json_object(value: object) -> object:
+    if not isinstance(value, str):
         return value
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        raise ValueError("must be a JSON object, and is not JSON") from None
+    if not isinstance(parsed, dict):
+        raise ValueError("must be a JSON object")  # noqa: TRY004 - pydantic collects ValueErrors only
+    return parsed
 
-    return AfterValidator(check)
+
+def _url(value: str, *schemes: str) -> SplitResult:
+    """Take a URL apart; ValueError without any of its text, which may be a secret."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # read, because it is parsed only then
+    except ValueError:
+        raise ValueError("cannot be parsed; are its parts percent-encoded?") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+    return parts
+
+
+def _database_url(value: str) -> str:
+    if value and value != "sqlite://:memory:":
+        parts = _url(value, "postgres", "postgresql", "sqlite")
+        if not parts.path.strip("/"):
+            raise ValueError("names no database")
+        dj_database_url.parse(value)
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if value:
+        parts = _url(value, "redis", "rediss", "unix")
+        if parts.scheme == "unix" and not parts.path:
+            raise ValueError("names no socket")
+        redis.connection.parse_url(value)  # type: ignore[no-untyped-call]
+    return value
+
+
+def _web_url(value: str) -> str:
+    if value and not _url(value, "http", "https").hostname:
+        raise ValueError("names no host")
+    return value
+
+
+def _folder(value: Path) -> Path:
+    """Make the path absolute; ValueError when no folder is or can be there."""
+    try:
+        path = value.expanduser().absolute()
+        nearest = next(place for place in (path, *path.parents) if place.exists())
+    except (OSError, RuntimeError):
+        raise ValueError("cannot be reached") from None
+    if not nearest.is_dir():
+        raise ValueError("is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError("cannot be written to")
+    return path
 
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 HostsAndNetworks = Annotated[list[Annotated[str, AfterValidator(_host_or_network)]], NoDecode, BeforeValidator(_split)]
+JsonObject = Annotated[dict[str, str], NoDecode, BeforeValidator(_json_object)]
+Folder = Annotated[Path, AfterValidator(_folder)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=0)]
@@ -50,60 +108,80 @@ class Environment(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8008, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    data_dir: Path = Field(Path("data"), description="Folder of the database, the broker, the key and the files.")
+    data_dir: Folder = Field(Path("data"), description="Folder of the database, the broker, the key and the files.")
     workers: Count = Field(1, description="Worker processes.")
     worker_threads: Count = Field(16, description="Transfers at once in one worker process.")
     web_threads: Count = Field(32, description="HTTP requests at once in the web process.")
 
-    database_url: Annotated[str, _url_with("postgres", "postgresql", "sqlite")] = Field(
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         "", description="PostgreSQL instead of the embedded SQLite."
     )
-    redis_url: Annotated[str, _url_with("redis", "rediss", "unix")] = Field(
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
         "", description="A Redis or Valkey server instead of the embedded one."
     )
     secret_key: str = Field(
         "", description="Signs sessions and encrypts stored URLs; made and kept in DATA_DIR when unset and embedded."
     )
-    public_url: Annotated[str, _url_with("http", "https")] = Field(
-        "", description="Where browsers reach the service; https turns on secure cookies, HSTS and the redirect to https."
+    public_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        "",
+        description="Where browsers reach the service; https turns on secure cookies, HSTS and the redirect to https.",
     )
     allowed_hosts: CommaSeparated = Field(
-        default_factory=list, description="Host names the service answers to, besides PUBLIC_URL's and local ones; * is any."
+        default_factory=list,
+        description="Host names the service answers to, besides PUBLIC_URL's and local ones; * is any.",
     )
     token_expiry_days: Count = Field(365, description="Life of a new API token, in days.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
 
     lease_seconds: Seconds = Field(20, description="How long a worker that died keeps its work from others.")
-    heartbeat_seconds: Seconds = Field(1, description="How often a worker renews its lease and tells progress.")
+    heartbeat_seconds: Seconds = Field(
+        0.5, description="How often a worker renews its lease and looks for a wish to stop."
+    )
     reap_seconds: Seconds = Field(3, description="How often work without a worker is looked for.")
     slice_seconds: Seconds = Field(180, description="How long one transfer may keep a thread that others wait for.")
 
     fetch_allow: HostsAndNetworks = Field(
         default_factory=list, description="Hosts and CIDRs, comma-separated, that may be fetched though not public."
     )
-    download_root: Path | None = Field(None, description="Folder that all outputFolders lie in; DATA_DIR/downloads when unset.")
+    download_root: Folder = Field(
+        cast("Path", None), description="Folder that all outputFolders lie in; DATA_DIR/downloads when unset."
+    )
     download_start_wait_seconds: float = Field(2, ge=0, description="How long a start call waits for the first event.")
-    path_map: dict[str, str] = Field(default_factory=dict, description="JSON object, client path prefix to server folder.")
+    path_map: JsonObject = Field(default_factory=dict, description="JSON object, client path prefix to server folder.")
     legacy_fail_status: Annotated[int, Field(ge=200, le=599)] | None = Field(
         None, description="HTTP status of the fail envelopes of downloads and sync, when set."
     )
     download_connections_per_file: Count = Field(4, description="Connections one worker opens for one large file.")
     download_connections_per_host: Count = Field(8, description="Connections all workers together open to one host.")
-    download_parallel_min_bytes: Count = Field(64 * 2**20, description="Size from which a file is fetched in parts at once.")
+    download_parallel_min_bytes: Count = Field(64 * 2**20, description="Size from which a file is fetched in parallel.")
     download_max_bytes_per_second: Bytes = Field(0, description="Bandwidth of all downloads together; 0 is unlimited.")
-    download_max_bytes_per_second_per_host: Bytes = Field(0, description="Bandwidth of all downloads from a host; 0 is unlimited.")
+    download_max_bytes_per_second_per_host: Bytes = Field(
+        0, description="Bandwidth of all downloads from a host; 0 is unlimited."
+    )
     download_connect_timeout_seconds: Seconds = Field(10, description="How long a connection may take to come about.")
-    download_stall_seconds: Seconds = Field(30, description="How long a source may send nothing before it is asked again.")
+    download_stall_seconds: Seconds = Field(
+        30, description="How long a source may send nothing before it is asked again."
+    )
     download_max_attempts: Count = Field(8, description="Attempts without a new byte before a download fails.")
-    download_retry_seconds: Seconds = Field(1, description="First pause before another attempt; it doubles, up to a minute.")
+    download_retry_seconds: Seconds = Field(
+        1, description="First pause before another attempt; it doubles, up to a minute."
+    )
 
-    @model_validator(mode="after")
-    def _resolve(self) -> Environment:
-        self.data_dir = self.data_dir.expanduser().absolute()
-        self.download_root = (self.download_root or self.data_dir / "downloads").expanduser().absolute()
-        if not self.secret_key and self.database_url.startswith("postgres"):
-            raise ValueError("SECRET_KEY: needed with PostgreSQL, so that all processes share one")
-        return self
+    # Fields are checked one by one, so that a fault in one never hides a fault in another; each sees in
+    # `info.data` the sound ones that were declared before it.
+
+    @field_validator("secret_key")
+    @classmethod
+    def _shared_secret(cls, value: str, info: ValidationInfo) -> str:
+        # A DATABASE_URL that is missing here was set, and is faulty.
+        if not value and info.data.get("database_url", "postgres").startswith("postgres"):
+            raise ValueError("needed with PostgreSQL, so that all processes share one")
+        return value
+
+    @field_validator("download_root", mode="before")
+    @classmethod
+    def _default_download_root(cls, value: object, info: ValidationInfo) -> object:
+        return value or info.data.get("data_dir", Path("data")) / "downloads"
 
     @property
     def run_dir(self) -> Path:
@@ -134,15 +212,22 @@ def secret_key(environment: Environment) -> str:
     if environment.secret_key:
         return environment.secret_key
     path = environment.data_dir / "secret_key"
-    environment.data_dir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        fresh = path.with_name(f"secret_key.{os.getpid()}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(50))
-        try:
-            os.link(fresh, path)  # whoever links first has made the key; nobody ever reads half of one
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_text().strip()
+    try:
+        if not path.exists():
+            _make_secret_key(path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"The configuration cannot be used:\n  DATA_DIR: {path}: {error.strerror}") from None
+
+
+def _make_secret_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"secret_key.{os.getpid()}")
+    fresh.touch(mode=0o600)
+    fresh.write_text(secrets.token_urlsafe(50))
+    try:
+        os.link(fresh, path)  # whoever links first has made the key; nobody ever reads half of one
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()

@@ -84,7 +84,7 @@ class Abortable(Protocol):
     """A source whose blocked reads another thread can end."""
 
     def abort(self) -> None:
-        """Make every open reader fail soon, and every later open at once; callable from any thread, any number of times."""
+        """Make every open reader fail soon and every later open at once; from any thread, any number of times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 MIB = 2**20
 MAX_PARTS = 10_000
 """Parts a multipart upload may have on S3 (docs: Amazon S3 multipart upload limits)."""
-SHARED_PART_BYTES = 64 * MIB
-"""The part size of a shared transfer: small enough to spread, large enough that a request costs nothing beside it."""
+MIN_SHARED_PART_BYTES = 16 * MIB
+MAX_SHARED_PART_BYTES = 256 * MIB
+SHARED_PARTS = 16
+"""Parts a shared transfer aims at: enough for four connections to end together, few enough to cost no requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ def whole(size: int | None) -> Plan:
     return Plan(size, max(size or 1, 1))
 
 
-def shared(size: int, part_bytes: int = SHARED_PART_BYTES) -> Plan:
-    """A plan whose parts several connections and workers move at once, at most `MAX_PARTS` of them."""
-    return Plan(size, max(part_bytes, -(-size // MAX_PARTS)))
+def shared(size: int) -> Plan:
+    """A plan whose parts several connections and workers move at once; `size` in bytes.
+
+    A part is a sixteenth of the file, within 16 to 256 MiB, and larger only where `MAX_PARTS` would not hold it.
+    """
+    wanted = min(max(size // SHARED_PARTS, MIN_SHARED_PART_BYTES), MAX_SHARED_PART_BYTES)
+    return Plan(size, max(wanted, -(-size // MAX_PARTS)))

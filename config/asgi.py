@@ -1,0 +1,25 @@
+"""The one web process: HTTP to Django over WSGI, in threads, and WebSockets to Channels, behind one port.
+
+Django's own ASGI handler reads every body to disk before the view is asked and is several times slower for plain
+views (`make bench-web` measures it).
+"""
+
+from typing import Any, cast
+
+from a2wsgi import WSGIMiddleware
+from django.conf import settings
+
+# The import sets Django up, which everything below needs.
+from config.wsgi import application as django_application
+
+# isort: split
+
+from config.edge import Application, edge
+from config.websockets import routed, websocket_authentication
+from transfers.routing import websocket_urlpatterns
+
+application = edge(
+    http=cast("Application", WSGIMiddleware(cast("Any", django_application), workers=settings.ENVIRONMENT.web_threads)),
+    websocket=websocket_authentication(routed(websocket_urlpatterns)),
+    unsized_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+)

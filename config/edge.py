@@ -1,0 +1,175 @@
+"""What stands between the server's socket and Django: it refuses or mends what no view should have to know of.
+
+Servers hand over a header whose name has an underscore, and WSGI reads `_` and `-` as one, so `X_Forwarded_Proto`
+could speak for `X-Forwarded-Proto`. They hand over a body that was cut off, and the bridge to WSGI reads that as its
+end. And they hand over a request before its body is there, so that a slow client would hold a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+
+from config.exception_handler import PROBLEM_JSON, problem, problem_json
+from transfers.errors import Problem
+
+logger = structlog.get_logger(__name__)
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+UNDERSCORED = b"http_token"
+"""The one header with an underscore that clients of ours send."""
+AWAITED_BYTES = 2**16
+"""A body up to this size is awaited before a thread is taken; the server would hold as much of it anyway."""
+SILENCE_SECONDS = 60.0
+"""How long a client may send nothing of the body it has announced."""
+
+
+class CutOffError(ConnectionError):
+    """The body ended before the client said it would; an OSError, as Django expects of a body that fails."""
+
+
+def edge(*, http: Application, websocket: Application, unsized_bytes: int) -> Application:
+    """Join the two applications behind one port; `unsized_bytes` limits a body that comes without a Content-Length."""
+
+    async def joined(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        scope["headers"] = passable(scope["headers"])
+        if scope["type"] == "websocket":
+            await websocket(scope, receive, send)
+        else:
+            await _with_whole_body(http, unsized_bytes, scope, receive, send)
+
+    return joined
+
+
+def passable(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers without those that could pass for another."""
+    return [(name, value) for name, value in headers if b"_" not in name or name.lower() == UNDERSCORED]
+
+
+class WholeBody:
+    """A request's body as the server receives it, which fails where it would otherwise end too early.
+
+    `size` is what Content-Length announced, in bytes; None when nothing did.
+    """
+
+    def __init__(self, receive: Receive, size: int | None) -> None:
+        self._receive = receive
+        self._size = size
+        self._arrived = 0
+
+    async def __call__(self) -> Message:
+        """The next piece; CutOffError when the client is gone, silent, or done too early."""
+        try:
+            message = await asyncio.wait_for(self._receive(), SILENCE_SECONDS)
+        except TimeoutError:
+            raise CutOffError(f"nothing came for {SILENCE_SECONDS:.0f} s") from None
+        if message["type"] != "http.request":
+            raise CutOffError("the client is gone")
+        self._arrived += len(message.get("body", b""))
+        if not message.get("more_body", False) and self._size not in (None, self._arrived):
+            raise CutOffError(f"{self._arrived} of {self._size} bytes came")
+        return message
+
+    async def read(self, limit: int) -> bytes | None:
+        """The whole body, or None when it has more than `limit` bytes."""
+        body = bytearray()
+        more = True
+        while more:
+            message = await self()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > limit:
+                return None
+        return bytes(body)
+
+
+class LastingSend:
+    """The server's `send`, made to outlive its own failure: the bridge's thread waits for ever behind a dead one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.failure: Exception | None = None
+
+    async def __call__(self, message: Message) -> None:
+        """Send it, or, once sending has failed, drop it."""
+        if self.failure is None:
+            try:
+                await self._send(message)
+            except Exception as failure:  # noqa: BLE001 - raised again when the application is done
+                self.failure = failure
+
+
+async def _with_whole_body(http: Application, unsized_bytes: int, scope: Scope, receive: Receive, send: Send) -> None:
+    names = {name.lower(): value for name, value in scope["headers"]}
+    size = int(names[b"content-length"]) if b"content-length" in names else None
+    unsized = size is None and b"transfer-encoding" in names
+    body = WholeBody(receive, size)
+    source: Receive = body
+    # Who asked to be told first whether the body is wanted is told so by the view that reads it.
+    if unsized or (size and size <= AWAITED_BYTES and b"expect" not in names):
+        try:
+            whole = await body.read(unsized_bytes if unsized else AWAITED_BYTES)
+        except CutOffError as cut:
+            await _refuse(problem(HTTPStatus.BAD_REQUEST, f"The body was cut off: {cut}.", "body_cut_off"), send)
+            return
+        if whole is None:
+            detail = f"A body of more than {unsized_bytes} bytes needs a Content-Length."
+            await _refuse(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, "too_large"), send)
+            return
+        if unsized:
+            scope["headers"] = _sized(scope["headers"], len(whole))
+        source = _replay(whole)
+    lasting = LastingSend(send)
+    await http(scope, source, lasting)
+    if lasting.failure:
+        raise lasting.failure
+
+
+def _sized(headers: Headers, size: int) -> Headers:
+    """WSGI knows no body without a length, and would show none."""
+    kept = [(name, value) for name, value in headers if name.lower() != b"transfer-encoding"]
+    return [*kept, (b"content-length", str(size).encode())]
+
+
+def _replay(body: bytes) -> Receive:
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> Message:
+        return next(messages, {"type": "http.disconnect"})
+
+    return receive
+
+
+async def _refuse(refusal: Problem, send: Send) -> None:
+    """Answer in place of Django, and close: where the next request would begin is not known."""
+    body = json.dumps(problem_json(refusal)).encode()
+    headers = [
+        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Answer the server that asks whether we are ready to start, and to stop: at once."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

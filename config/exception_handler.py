@@ -1,0 +1,216 @@
+"""What a client is told when a request fails: the one table from error to HTTP status, and the envelope it comes in."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import kombu.exceptions
+import redis.exceptions
+import structlog
+from django import db
+from django.conf import settings
+from django.core import exceptions as django_exceptions
+from django.core.signals import got_request_exception
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.views import defaults
+from rest_framework import exceptions as api_exceptions
+from rest_framework.response import Response
+
+from transfers import errors
+from transfers.errors import Envelope, Problem
+
+logger = structlog.get_logger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+"""When to come back to a part of ours that is down: about what the supervisor needs to start it again."""
+
+OUR_FAULT = frozenset(
+    (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE)
+)
+"""The statuses that an operator must hear of."""
+
+STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
+    errors.CarryonError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.InvalidInputError: HTTPStatus.BAD_REQUEST,
+    errors.NotDownloadingError: HTTPStatus.NOT_FOUND,
+    errors.AlreadyDownloadingError: HTTPStatus.CONFLICT,
+    errors.Interrupted: HTTPStatus.CONFLICT,
+    errors.TransferError: HTTPStatus.BAD_GATEWAY,
+    errors.SourceError: HTTPStatus.BAD_GATEWAY,
+    errors.SourceUnreachableError: HTTPStatus.BAD_GATEWAY,
+    errors.SourceInterruptedError: HTTPStatus.BAD_GATEWAY,
+    errors.SourceBusyError: HTTPStatus.BAD_GATEWAY,
+    errors.SourceRefusedError: HTTPStatus.BAD_GATEWAY,
+    errors.SourceChangedError: HTTPStatus.BAD_GATEWAY,
+    errors.SourceProtocolError: HTTPStatus.BAD_GATEWAY,
+    errors.AddressForbiddenError: HTTPStatus.FORBIDDEN,
+    errors.ChecksumMismatchError: HTTPStatus.BAD_GATEWAY,
+    errors.SinkError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.OutOfSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.FolderUnusableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+FOREIGN: tuple[tuple[tuple[type[Exception], ...], HTTPStatus, str, str], ...] = (
+    ((Http404,), HTTPStatus.NOT_FOUND, "not_found", "There is nothing here."),
+    ((django_exceptions.PermissionDenied,), HTTPStatus.FORBIDDEN, "permission_denied", "You may not do this."),
+    (
+        (
+            django_exceptions.RequestDataTooBig,
+            django_exceptions.TooManyFieldsSent,
+            django_exceptions.TooManyFilesSent,
+        ),
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too_large",
+        "The request's body is too large.",
+    ),
+    (
+        (django_exceptions.DisallowedHost,),
+        HTTPStatus.BAD_REQUEST,
+        "unknown_host",
+        "The service does not go by this host name; its operator can add it to ALLOWED_HOSTS.",
+    ),
+    (
+        (django_exceptions.BadRequest, django_exceptions.SuspiciousOperation),
+        HTTPStatus.BAD_REQUEST,
+        "bad_request",
+        "The request cannot be understood.",
+    ),
+    ((UnreadablePostError,), HTTPStatus.BAD_REQUEST, "body_cut_off", "The request's body did not arrive whole."),
+    (
+        (
+            db.OperationalError,
+            db.InterfaceError,
+            redis.exceptions.ConnectionError,
+            redis.exceptions.TimeoutError,
+            kombu.exceptions.OperationalError,
+        ),
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "unavailable",
+        "A part of the service is down; try again.",
+    ),
+    (
+        (Exception,),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "unexpected",
+        "Something unexpected went wrong; it has been logged.",
+    ),
+)
+"""Exceptions of the libraries below, with what a client is told of them; the first row that fits is taken."""
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
+    """Answer for a view of the API, in its own envelope and, where an old client needs it, its own status."""
+    problem = problem_of(exc)
+    if problem.status in OUR_FAULT:
+        tell(exc, problem, context["request"].path)
+    view = context["view"]
+    envelope: Envelope | None = getattr(view, "envelope", None)
+    if envelope is None:
+        return Response(
+            problem_json(problem), problem.status, headers=_headers(exc, problem), content_type=PROBLEM_JSON
+        )
+    legacy = settings.ENVIRONMENT.legacy_fail_status if getattr(view, "legacy_fail_status", False) else None
+    return Response(envelope(problem), legacy or problem.status, headers=_headers(exc, problem))
+
+
+def tell(exc: Exception, problem: Problem, path: str) -> None:
+    """Log what an operator must hear of, with a trace only where nobody foresaw it; called while it is handled."""
+    unexpected = problem.status == HTTPStatus.INTERNAL_SERVER_ERROR
+    log = logger.exception if unexpected else logger.warning
+    log("request failed", path=path, status=problem.status, error=repr(exc))
+    if unexpected:
+        got_request_exception.send(sender=None)  # Django's own reporters and test client listen
+
+
+def problem_of(exc: Exception) -> Problem:
+    """What to tell a client about any exception; what nobody foresaw is a 500 that tells nothing of itself."""
+    if isinstance(exc, errors.CarryonError):
+        status = next(STATUSES[kind] for kind in type(exc).__mro__ if kind in STATUSES)
+        return problem(status, exc.message, exc.code, exc.errors if isinstance(exc, errors.InvalidInputError) else {})
+    if isinstance(exc, api_exceptions.ValidationError):
+        return problem_of(errors.InvalidInputError(_by_field(exc.detail)))
+    if isinstance(exc, api_exceptions.APIException):
+        return problem(HTTPStatus(exc.status_code), str(exc.detail), str(exc.get_codes()))
+    status, code, detail = next(row[1:] for row in FOREIGN if isinstance(exc, row[0]))
+    return problem(status, detail, code)
+
+
+def problem(status: HTTPStatus, detail: str, code: str, by_field: Mapping[str, list[str]] | None = None) -> Problem:
+    """Make a problem whose title is the status's own phrase."""
+    return Problem(status=status.value, title=status.phrase, detail=detail, code=code, errors=by_field or {})
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """Word a problem as RFC 9457 does, with `code` and, when there are any, `errors` besides."""
+    body: dict[str, Any] = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+    }
+    return body | ({"errors": dict(problem.errors)} if problem.errors else {})
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that never reached a view because it is malformed."""
+    return defaults.bad_request(request, exception) if _is_page(request) else _answer(exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that a plain Django view refused."""
+    return defaults.permission_denied(request, exception) if _is_page(request) else _answer(exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer for a path that leads nowhere."""
+    return defaults.page_not_found(request, exception) if _is_page(request) else _answer(exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer when something outside the API's views failed; Django has logged it."""
+    failure = sys.exc_info()[1]
+    return (
+        _answer(failure) if isinstance(failure, Exception) and not _is_page(request) else defaults.server_error(request)
+    )
+
+
+def _is_page(request: HttpRequest) -> bool:
+    """Whether people look at the answer in a browser."""
+    return request.path.startswith("/admin")
+
+
+def _answer(exc: Exception) -> HttpResponse:
+    problem = problem_of(exc)
+    headers = _headers(exc, problem)
+    return JsonResponse(problem_json(problem), status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+
+
+def _headers(exc: Exception, problem: Problem) -> dict[str, str]:
+    headers = {}
+    if challenge := getattr(exc, "auth_header", None):  # set by the view, on a 401
+        headers["WWW-Authenticate"] = challenge
+    if problem.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        headers["Retry-After"] = str(math.ceil(getattr(exc, "wait", None) or RETRY_AFTER_SECONDS))
+    return headers
+
+
+def _by_field(detail: object, name: str = "") -> dict[str, list[str]]:
+    """Flatten the framework's nested messages: one list of texts a field, inner fields as `outer.inner`."""
+    if isinstance(detail, Mapping):
+        inner: list[tuple[object, object]] = list(detail.items())
+    elif isinstance(detail, list) and not all(isinstance(item, str) for item in detail):
+        inner = list(enumerate(detail))
+    else:
+        texts = detail if isinstance(detail, list) else [detail]
+        return {name or "non_field_errors": [str(text) for text in texts]} if texts else {}
+    flat: dict[str, list[str]] = {}
+    for key, value in inner:
+        flat |= _by_field(value, f"{name}.{key}" if name else str(key))
+    return flat

@@ -1,0 +1,103 @@
+"""The processes of the service: their command lines, what they inherit, and how to see that they work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config import broker
+from config.supervisor import gate
+from config.supervisor.child import Program
+from config.supervisor.errors import StartError
+from config.supervisor.livez import is_live
+from config.supervisor.run_folder import READY_FILE_VARIABLE, RunFolder
+
+if TYPE_CHECKING:  # importing the settings reads the environment, which may be wrong
+    from config.settings.environment import Environment
+
+QUEUES = "housekeeping,transfers"
+
+
+def variables(inherited: Mapping[str, str], environment: Environment, port: int, folder: RunFolder) -> dict[str, str]:
+    """What every process inherits: all of the supervisor's own, with the port and the folder as they turned out.
+
+    REMAP_SIGTERM is taken out: with it Celery 5.7 sleeps through its whole grace period inside the signal handler,
+    tells the tasks nothing, and then fails on the threads pool, which cannot cancel. Plain SIGTERM announces the
+    shutdown at once, and the worker leaves as soon as its tasks have.
+    """
+    kept = {name: value for name, value in inherited.items() if name != "REMAP_SIGTERM"}
+    return kept | {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "HOST": environment.host,
+        "PORT": str(port),
+        "DATA_DIR": str(environment.data_dir),
+        "PYTHONUNBUFFERED": "1",
+        gate.VARIABLE: str(folder.gate),
+    }
+
+
+def embedded_broker(folder: Path, socket: Path, inherited: Mapping[str, str]) -> Program:
+    """The Redis server of our own, with its journal in the folder; StartError when there is no such program."""
+    server = broker.find_server()
+    if server is None:
+        raise StartError("No Redis server is known for this machine: install valkey or redis, or set REDIS_URL.")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def is_ready() -> bool:
+        return await broker.is_answering(socket)
+
+    def repair() -> str:
+        aside = broker.set_journal_aside(folder)
+        return f"its unreadable journal now lies in {aside}" if aside else "it has no journal that could be at fault"
+
+    return Program("broker", broker.command(server, folder, socket), inherited, is_ready, repair=repair)
+
+
+def prepare(unshown_login: Path, login_descriptor: int, inherited: Mapping[str, str]) -> Program:
+    """Brings the database up to date and makes the first user, whose login it writes to the descriptor."""
+    options = ["--unshown-login", str(unshown_login), "--login-fd", str(login_descriptor)]
+    command = [sys.executable, "-m", "django", "prepare", *options]
+    return Program("prepare", command, inherited, descriptors=[login_descriptor])
+
+
+def web(descriptor: int, address: tuple[str, int], inherited: Mapping[str, str]) -> Program:
+    """Serves HTTP and WebSockets on the listening socket."""
+    command = [
+        *(sys.executable, "-m", "uvicorn", "config.supervisor.web:application", "--fd", str(descriptor)),
+        *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--lifespan", "off"),
+        *("--timeout-graceful-shutdown", "5", "--no-access-log", "--no-server-header"),
+    ]
+
+    async def is_ready() -> bool:
+        return await is_live(address)
+
+    return Program("web", command, inherited, is_ready, descriptors=[descriptor])
+
+
+def worker(number: int, environment: Environment, folder: RunFolder, inherited: Mapping[str, str]) -> Program:
+    """Takes work from the queues, in as many threads as configured."""
+    name = f"worker-{number}"
+    ready_file = folder.ready_file(name)
+    command = [
+        *_celery("worker"),
+        *("--hostname", f"{name}@%h", "--queues", QUEUES, "--pool", "threads"),
+        *("--concurrency", str(environment.worker_threads), "--without-mingle", "--without-gossip"),
+        *("--include", "config.supervisor.worker"),
+    ]
+
+    async def is_ready() -> bool:
+        return ready_file.exists()
+
+    return Program(name, command, {**inherited, READY_FILE_VARIABLE: str(ready_file)}, is_ready)
+
+
+def beat(folder: RunFolder, inherited: Mapping[str, str]) -> Program:
+    """Rings for periodic work."""
+    options = ["--schedule", str(folder.schedule), "--pidfile="]
+    return Program("beat", [*_celery("beat"), *options], inherited)
+
+
+def _celery(command: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "--quiet", "--app", "config.celery", command]

@@ -1,0 +1,21 @@
+"""Loaded by the supervisor's workers after their tasks: waits for the database, and tells when work is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from celery.signals import worker_ready
+
+from config.supervisor import gate
+from config.supervisor.run_folder import READY_FILE_VARIABLE
+
+
+@worker_ready.connect
+def announce(**_: Any) -> None:
+    """Touch the file that the supervisor waits for: the worker is connected and takes work."""
+    Path(os.environ[READY_FILE_VARIABLE]).touch()
+
+
+gate.wait_until_open()

@@ -1,0 +1,128 @@
+"""Who opens a WebSocket: answered before the handshake, so that nobody unknown ever has one open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from importlib import import_module
+from typing import Any, cast
+from urllib.parse import unquote_plus
+
+from channels.db import database_sync_to_async
+from channels.routing import URLRouter
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest
+from django.http.cookie import parse_cookie
+from django.urls import URLPattern, re_path
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
+
+from config.authentication import CHALLENGE, TOKEN_COOKIE, live_token, presented_token
+from config.edge import Application, Receive, Scope, Send
+from config.exception_handler import (
+    OUR_FAULT,
+    PROBLEM_JSON,
+    RETRY_AFTER_SECONDS,
+    problem_json,
+    problem_of,
+    tell,
+)
+from config.origins import is_cross_site
+from transfers.errors import Problem
+
+SUBPROTOCOL = "carryon"
+TOKEN_SUBPROTOCOL = "token."  # noqa: S105 - a prefix
+
+
+def websocket_authentication(inner: Application) -> Application:
+    """Let `inner` see only handshakes of known users.
+
+    It finds the user in `scope["user"]`, and in `scope["carryon_subprotocol"]` what to accept: "carryon" when the
+    client offered it, else None. A token in the query or among the offered sub-protocols is gone from the scope.
+    """
+
+    async def authenticated(scope: Scope, receive: Receive, send: Send) -> None:
+        offered = list(scope.get("subprotocols", ()))
+        scope["carryon_subprotocol"] = SUBPROTOCOL if SUBPROTOCOL in offered else None
+        scope["subprotocols"] = [name for name in offered if not name.startswith(TOKEN_SUBPROTOCOL)]
+        offered_tokens = [
+            name.removeprefix(TOKEN_SUBPROTOCOL) for name in offered if name.startswith(TOKEN_SUBPROTOCOL)
+        ]
+        query_token = take_query_token(scope)
+        headers = {name.decode("latin-1").replace("_", "-"): text.decode("latin-1") for name, text in scope["headers"]}
+        token = presented_token(headers) or query_token or next(iter(offered_tokens), None)
+        try:
+            scope["user"] = await _user(token, headers)
+        except Exception as failure:  # noqa: BLE001 - told as the table of errors has it, here as in HTTP
+            refusal = problem_of(failure)
+            if refusal.status in OUR_FAULT:
+                tell(failure, refusal, scope["path"])
+            await deny(refusal, scope, receive, send)
+        else:
+            await inner(scope, receive, send)
+
+    return authenticated
+
+
+def routed(patterns: Sequence[URLPattern]) -> Application:
+    """Lead a handshake to the pattern that its path matches, and refuse it where none does."""
+    everything_else = re_path("", cast("Any", _nothing_here))
+    return cast("Application", URLRouter([*patterns, everything_else]))  # type: ignore[no-untyped-call]
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    await deny(problem_of(Http404()), scope, receive, send)
+
+
+async def deny(refusal: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer the handshake with the problem's status, or with a bare refusal where the server cannot say more."""
+    await receive()  # the handshake's own event
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 4000 + refusal.status})
+        return
+    headers = [(b"content-type", PROBLEM_JSON.encode())]
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        headers.append((b"www-authenticate", CHALLENGE.encode()))
+    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+    await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": json.dumps(problem_json(refusal)).encode()})
+
+
+def take_query_token(scope: Scope) -> str | None:
+    """Cut every `token` out of the scope's query, in place: servers log it from there; return the first."""
+    fields = scope["query_string"].split(b"&")
+    tokens = [field for field in fields if field.partition(b"=")[0] == b"token"]
+    scope["query_string"] = b"&".join(field for field in fields if field not in tokens)
+    return next((unquote_plus(field.partition(b"=")[2].decode("latin-1")) for field in tokens), None)
+
+
+async def _user(token: str | None, headers: dict[str, str]) -> User:
+    """Whom the token, else a cookie stands for; an APIException when nobody."""
+    cookies = {} if token else parse_cookie(headers.get("cookie", ""))
+    session_key = cookies.get(settings.SESSION_COOKIE_NAME)
+    token = token or cookies.get(TOKEN_COOKIE)
+    if not token and not session_key:
+        raise NotAuthenticated
+    if cookies and is_cross_site(
+        fetch_site=headers.get("sec-fetch-site", ""),
+        origin=headers.get("origin", ""),
+        host=headers.get("host", ""),
+        trusted=settings.CSRF_TRUSTED_ORIGINS,
+    ):
+        raise PermissionDenied("A cookie is not taken from another site.")
+    user: User = await database_sync_to_async(_stored_user)(token, session_key)
+    return user
+
+
+def _stored_user(token: str | None, session_key: str | None) -> User:
+    if token:
+        return live_token(token).user
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = auth.get_user(request)
+    if not isinstance(user, User) or not user.is_active:
+        raise AuthenticationFailed("The session is over; log in again.")
+    return user

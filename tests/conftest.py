@@ -1,0 +1,87 @@
+"""The ground that every test stands on: settings of its own, on a data folder that goes with the run.
+
+The settings module is named here and not in pyproject.toml, because pytest-django would read it before this file is
+loaded, and with it the environment of whoever runs the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import hypothesis
+import pytest
+from django.conf import settings
+from django.test import TransactionTestCase
+
+from config import redis
+from tests import battery
+from tests.broker import running_broker
+from tests.postgres import running_postgres
+
+_IN_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+_DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_user"}
+_OPERATORS_VARIABLES = (
+    *("HOST", "PORT", "WORKERS", "WORKER_THREADS", "WEB_THREADS", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"),
+    *("PUBLIC_URL", "ALLOWED_HOSTS", "TOKEN_EXPIRY_DAYS", "LOG_LEVEL", "FETCH_ALLOW", "DOWNLOAD_ROOT", "PATH_MAP"),
+    *("LEGACY_FAIL_STATUS", "LEASE_SECONDS", "HEARTBEAT_SECONDS", "REAP_SECONDS", "SLICE_SECONDS"),
+)
+
+hypothesis.settings.register_profile("carryon", deadline=None, max_examples=battery.rounds(100, 2_000), print_blob=True)
+hypothesis.settings.load_profile("carryon")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the run choose its database."""
+    parser.addoption(
+        "--postgres", action="store_true", help="run on a PostgreSQL server of the run's own, not on SQLite"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment, then read the settings from it."""
+    data_dir = Path(tempfile.mkdtemp(prefix="carryon-test-"))
+    config.add_cleanup(lambda: shutil.rmtree(data_dir))
+    os.environ["DATA_DIR"] = str(data_dir)
+    if not _IN_XDIST_WORKER:  # a worker finds what the run's first process has set
+        for name in _OPERATORS_VARIABLES:
+            os.environ.pop(name, None)
+        if config.getoption("--postgres"):
+            servers = ExitStack()
+            config.add_cleanup(servers.close)
+            os.environ["DATABASE_URL"] = servers.enter_context(running_postgres())
+            os.environ["SECRET_KEY"] = "a key for tests only"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        # A real file, as in service: in memory SQLite locks whole tables, and other processes cannot see it.
+        settings.DATABASES["default"]["TEST"] = {"NAME": str(data_dir / "test.sqlite3")}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the database, so that it can be run again on the other one; leave long tests to `test-long`."""
+    for item in items:
+        if _uses_database(item):
+            item.add_marker("database")
+        if item.get_closest_marker("long") and not battery.LONG:
+            item.add_marker(pytest.mark.skip(reason="left to make test-long"))
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("django_db") or _DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        return True
+    test_class = getattr(item, "cls", None)
+    return test_class is not None and issubclass(test_class, TransactionTestCase)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """The embedded broker, running where the settings look for it; its URL."""
+    run_dir = settings.ENVIRONMENT.run_dir
+    with running_broker(settings.ENVIRONMENT.data_dir / "broker", redis.embedded_socket(run_dir)):
+        yield settings.REDIS_URL

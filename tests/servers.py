@@ -1,0 +1,97 @@
+"""The service's own processes, started for tests: the web server as it is shipped, and a broker for its sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import requests
+
+from config import broker
+from config.redis import embedded_socket
+from config.supervisor import programs
+
+START_SECONDS = 30
+STOP_SECONDS = 15
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def web_server(data_dir: Path, **variables: str) -> Iterator[str]:
+    """Run the shipped web process on a free port of this machine, and give its base URL.
+
+    `data_dir` becomes DATA_DIR, with a migrated database; `variables` are set besides. What the process writes is
+    appended to `web.log` there. Sockets with events need `embedded_broker(data_dir)` around this.
+    """
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **variables, "DATA_DIR": str(data_dir)}
+    manage(data_dir, "migrate", "--verbosity", "0", **variables)
+    with socket.create_server(("127.0.0.1", 0)) as listening, (data_dir / "web.log").open("ab") as log:
+        address = listening.getsockname()
+        command = programs.web(listening.fileno(), address, environment).command
+        process = subprocess.Popen(
+            command, env=environment, cwd=REPOSITORY, pass_fds=[listening.fileno()], stdout=log, stderr=log
+        )
+        url = f"http://{address[0]}:{address[1]}"
+        try:
+            wait_until_live(url, process)
+            yield url
+        finally:
+            stop(process)
+
+
+@contextmanager
+def embedded_broker(data_dir: Path) -> Iterator[Path]:
+    """Run the embedded broker where a service with this DATA_DIR looks for it, and give its socket."""
+    folder = data_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = embedded_socket(folder)
+    server = broker.find_server()
+    assert server is not None
+    process = subprocess.Popen(broker.command(server, folder, path), stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not path.is_socket():
+            assert process.poll() is None, f"the broker ended with {process.returncode}"
+            assert time.monotonic() < deadline, "the broker did not start in time"
+            time.sleep(0.02)
+        yield path
+    finally:
+        stop(process)
+        path.unlink(missing_ok=True)
+
+
+def manage(data_dir: Path, *arguments: str, **variables: str) -> str:
+    """Run `manage.py` with these arguments on that DATA_DIR, and give what it printed."""
+    environment = {**os.environ, **variables, "DATA_DIR": str(data_dir)}
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, env=environment, cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def wait_until_live(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once `/livez` answers; AssertionError when the process ends or needs too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        assert process.poll() is None, f"the web process ended with {process.returncode}"
+        assert time.monotonic() < deadline, "the web process did not answer in time"
+        with suppress(requests.ConnectionError):
+            requests.get(f"{url}/livez", timeout=START_SECONDS).raise_for_status()
+            return
+        time.sleep(0.05)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process as the supervisor does; AssertionError when it has to be killed."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise AssertionError(f"process {process.args!r} did not stop") from None

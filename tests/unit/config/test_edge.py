@@ -1,0 +1,234 @@
+"""The layer between the server and Django, in front of the real bridge to WSGI where threads matter."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from a2wsgi import WSGIMiddleware
+from asgiref.sync import async_to_sync
+
+from config import edge as edge_module
+from config.edge import AWAITED_BYTES, Application, Message, Receive, Scope, Send, edge, passable
+
+LIMIT = 2**20
+TIMEOUT_SECONDS = 10
+
+
+class Exchange:
+    """One request put to an application, message by message; what it answered and when it was asked."""
+
+    def __init__(self, http: Application, *events: Message | None, **headers: str) -> None:
+        self.events = list(events)
+        self.received = 0
+        self.sent: list[Message] = []
+        self.scope: Scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "path": "/",
+            "query_string": b"",
+            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        }
+        self._http = http
+
+    async def receive(self) -> Message:
+        self.received += 1
+        event = self.events.pop(0) if self.events else {"type": "http.disconnect"}
+        if event is None:
+            await asyncio.sleep(TIMEOUT_SECONDS)
+            raise AssertionError("nobody waited for less")
+        return event
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def run(self) -> Exchange:
+        application = edge(http=self._http, websocket=unreachable, unsized_bytes=LIMIT)
+        asyncio.run(asyncio.wait_for(application(self.scope, self.receive, self.send), TIMEOUT_SECONDS))
+        return self
+
+    @property
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message["body"] for message in self.sent[1:])
+
+
+async def unreachable(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("nothing should come here")
+
+
+def piece(body: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def bridged(application: Callable[..., Iterator[bytes]]) -> Application:
+    return WSGIMiddleware(application, workers=1)  # type: ignore[return-value]
+
+
+def echoing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+    """Answer with the body, or with 418 when it fails as files fail."""
+    try:
+        body = environ["wsgi.input"].read()
+    except OSError as failure:
+        start_response("418 I am a teapot", [])
+        yield str(failure).encode()
+    else:
+        start_response("200 OK", [])
+        yield environ.get("CONTENT_LENGTH", "none").encode() + b":" + body
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [
+        (b"x-forwarded-proto", True),
+        (b"x_forwarded_proto", False),
+        (b"x-forwarded_proto", False),
+        (b"content_length", False),
+        (b"_", False),
+        (b"http_token", True),
+        (b"HTTP_TOKEN", True),
+        (b"http_token_", False),
+        (b"http-token", True),
+    ],
+)
+def test_headers_that_could_pass_for_another_are_dropped(name: bytes, passes: bool) -> None:  # noqa: FBT001 - a table
+    assert passable([(name, b"1")]) == [(name, b"1")] * passes
+
+
+def test_a_body_arrives_whole() -> None:
+    exchange = Exchange(bridged(echoing), piece(b"ab", more=True), piece(b"cd"), content_length="4").run()
+
+    assert (exchange.status, exchange.body) == (200, b"4:abcd")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param([piece(b"ab", more=True)], id="the client left"),
+        pytest.param([piece(b"ab")], id="the server calls it the end"),
+        pytest.param([], id="nothing came"),
+        pytest.param([piece(b"abcdef")], id="more than announced"),
+    ],
+)
+def test_a_small_body_that_is_cut_off_is_refused_before_a_thread_is_taken(events: list[Message]) -> None:
+    exchange = Exchange(unreachable, *events, content_length="4").run()
+
+    assert exchange.status == 400
+    assert json.loads(exchange.body)["code"] == "body_cut_off"
+    assert (b"connection", b"close") in exchange.sent[0]["headers"]
+
+
+@pytest.mark.parametrize("end", [[], [piece(b"")]], ids=["the client left", "the server calls it the end"])
+def test_a_large_body_that_is_cut_off_fails_where_it_is_read(end: list[Message]) -> None:
+    exchange = Exchange(bridged(echoing), piece(b"x" * 1000, more=True), *end, content_length=str(2 * AWAITED_BYTES))
+
+    assert exchange.run().status == 418
+
+
+def test_a_silent_client_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_module, "SILENCE_SECONDS", 0.05)
+
+    small = Exchange(unreachable, piece(b"a", more=True), None, content_length="4").run()
+    large = Exchange(bridged(echoing), piece(b"a", more=True), None, content_length=str(2 * AWAITED_BYTES)).run()
+
+    assert small.status == 400
+    assert large.status == 418
+
+
+def asked_before_body(**headers: str) -> bool:
+    """Whether the application is reached while nothing of the body has been asked for."""
+    before: list[int] = []
+
+    async def look(scope: Scope, receive: Receive, send: Send) -> None:
+        before.append(exchange.received)
+
+    exchange = Exchange(look, piece(b"1234"), **headers)
+    exchange.run()
+    return before == [0]
+
+
+def test_only_a_small_body_is_awaited_before_the_application_is_asked() -> None:
+    assert not asked_before_body(content_length="4")
+    assert asked_before_body(content_length=str(AWAITED_BYTES + 1))
+    assert asked_before_body(content_length="4", expect="100-continue")
+    assert asked_before_body(content_length="0")
+    assert asked_before_body()
+
+
+def test_a_body_without_a_length_is_given_one() -> None:
+    exchange = Exchange(bridged(echoing), piece(b"ab", more=True), piece(b"cd"), transfer_encoding="chunked").run()
+
+    assert exchange.body == b"4:abcd"
+
+
+def test_a_body_without_a_length_that_is_cut_off_is_refused() -> None:
+    assert Exchange(unreachable, piece(b"ab", more=True), transfer_encoding="chunked").run().status == 400
+
+
+def test_a_large_body_without_a_length_is_too_large() -> None:
+    pieces = [piece(b"x" * 2**19, more=True)] * 3
+
+    exchange = Exchange(unreachable, *pieces, transfer_encoding="chunked").run()
+
+    assert exchange.status == 413
+    assert json.loads(exchange.body)["code"] == "too_large"
+    assert exchange.received == 3
+
+
+def test_a_failing_connection_leaves_no_thread_waiting() -> None:
+    ended = threading.Event()
+
+    def streaming(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        try:
+            yield from [b"x"] * 100  # more than the bridge's queue holds
+        finally:
+            ended.set()
+
+    async def send(message: Message) -> None:
+        raise RuntimeError("Invalid HTTP header value.")
+
+    exchange = Exchange(bridged(streaming))
+    exchange.send = send  # type: ignore[method-assign]
+
+    with pytest.raises(RuntimeError, match="Invalid HTTP header value"):
+        exchange.run()
+    assert ended.is_set()
+
+
+def test_underscored_headers_reach_neither_kind_of_application() -> None:
+    seen: list[Any] = []
+
+    async def look(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["type"], scope["headers"]))
+
+    application = edge(http=look, websocket=look, unsized_bytes=LIMIT)
+    for kind in ("http", "websocket"):
+        scope = {"type": kind, "headers": [(b"x_user", b"1"), (b"http_token", b"t")]}
+        async_to_sync(application)(scope, unreachable, unreachable)  # type: ignore[arg-type]
+
+    assert seen == [("http", [(b"http_token", b"t")]), ("websocket", [(b"http_token", b"t")])]
+
+
+def test_a_server_that_asks_is_told_that_we_start_and_stop() -> None:
+    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return events.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    application = edge(http=unreachable, websocket=unreachable, unsized_bytes=LIMIT)
+    async_to_sync(application)({"type": "lifespan"}, receive, send)
+
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

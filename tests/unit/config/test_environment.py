@@ -1,0 +1,159 @@
+"""Everything that is wrong or missing is told at once, each under its variable's name and without its value."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from config.settings.environment import ConfigurationError, Environment, read_environment, secret_key
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of ours is set but DATA_DIR."""
+    for name in Environment.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+
+
+def test_without_variables_the_defaults_hold(tmp_path: Path) -> None:
+    environment = read_environment()
+
+    assert (environment.host, environment.port, environment.workers) == ("127.0.0.1", 8008, 1)
+    assert environment.data_dir == tmp_path
+    assert environment.download_root == tmp_path / "downloads"
+    assert environment.run_dir == tmp_path / "run"
+    assert environment.path_map == {}
+    assert environment.fetch_allow == []
+    assert environment.legacy_fail_status is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "attribute", "value"),
+    [
+        ("PORT", "0", "port", 0),
+        ("PORT", "", "port", 8008),
+        ("FETCH_ALLOW", "Files.Example, 10.0.0.0/8,", "fetch_allow", ["files.example", "10.0.0.0/8"]),
+        ("FETCH_ALLOW", "fd00::/8", "fetch_allow", ["fd00::/8"]),
+        ("ALLOWED_HOSTS", "a.example,b.example", "allowed_hosts", ["a.example", "b.example"]),
+        ("PATH_MAP", '{"C:\\\\Ray": "/srv/ray"}', "path_map", {"C:\\Ray": "/srv/ray"}),
+        ("LEGACY_FAIL_STATUS", "200", "legacy_fail_status", 200),
+        ("DATABASE_URL", "sqlite:////srv/db.sqlite3", "database_url", "sqlite:////srv/db.sqlite3"),
+        ("DATABASE_URL", "sqlite://:memory:", "database_url", "sqlite://:memory:"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=1", "redis_url", "unix:///run/redis.sock?db=1"),
+        ("REDIS_URL", "rediss://user:pass@host:6380/2", "redis_url", "rediss://user:pass@host:6380/2"),
+        ("PUBLIC_URL", "https://carryon.example", "public_url", "https://carryon.example"),
+        ("DOWNLOAD_ROOT", "/tmp/elsewhere", "download_root", Path("/tmp/elsewhere")),  # noqa: S108 - never made
+    ],
+)
+def test_good_values_are_taken(
+    name: str, text: str, attribute: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, text)
+
+    assert getattr(read_environment(), attribute) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("PORT", "http", "valid integer"),
+        ("PORT", "65536", "less than or equal to 65535"),
+        ("WORKERS", "0", "greater than or equal to 1"),
+        ("LEASE_SECONDS", "0", "greater than 0"),
+        ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("LEGACY_FAIL_STATUS", "20", "greater than or equal to 200"),
+        ("DATABASE_URL", "mysql://u:secret@h/db", "must begin with one of postgres://"),
+        ("DATABASE_URL", "postgres://u:sec/ret@h/db", "cannot be parsed"),
+        ("DATABASE_URL", "postgres://u:secret@h:port/db", "cannot be parsed"),
+        ("DATABASE_URL", "postgres://u:secret@h", "names no database"),
+        ("DATABASE_URL", "not a url", "must begin with one of"),
+        ("REDIS_URL", "http://:secret@h", "must begin with one of redis://"),
+        ("REDIS_URL", "redis://:secret@h:port/0", "cannot be parsed"),
+        ("REDIS_URL", "unix:", "names no socket"),
+        ("PUBLIC_URL", "carryon.example", "must begin with one of http://"),
+        ("PUBLIC_URL", "https://", "names no host"),
+        ("FETCH_ALLOW", "10.0.0.0/33", "does not appear to be an IPv4 or IPv6 network"),
+        ("FETCH_ALLOW", "http://files.example/", "does not appear to be an IPv4 or IPv6 network"),
+        ("PATH_MAP", "{'a': 'b'}", "is not JSON"),
+        ("PATH_MAP", '["a"]', "must be a JSON object"),
+        ("PATH_MAP", '{"a": 1}', "valid string"),
+        ("DATA_DIR", "/dev/null", "is not a folder"),
+        ("DATA_DIR", "/dev/null/data", "is not a folder"),
+        ("DOWNLOAD_ROOT", "~nobody-of-this-name/x", "cannot be reached"),
+    ],
+)
+def test_a_bad_value_is_told_under_its_name_alone(
+    name: str, text: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, text)
+    monkeypatch.setenv("SECRET_KEY", "not the matter here")
+
+    with pytest.raises(ConfigurationError) as refused:
+        read_environment()
+
+    head, *lines = str(refused.value).splitlines()
+    assert head == "The configuration cannot be used:"
+    assert [line.split(":")[0].strip() for line in lines] == [name]
+    assert told in lines[0]
+    assert "sec" not in lines[0].removeprefix("  LEASE_SECONDS")
+
+
+def test_all_faults_are_told_at_once_and_what_is_missing_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = {
+        "PORT": "x",
+        "DATABASE_URL": "postgres://u:p@h:port/db",
+        "REDIS_URL": "amqp://h",
+        "FETCH_ALLOW": "10.0.0.0/33,1.2.3.4/99",
+        "PATH_MAP": "[",
+        "DATA_DIR": "/dev/null",
+    }
+    for name, text in faults.items():
+        monkeypatch.setenv(name, text)
+
+    with pytest.raises(ConfigurationError) as refused:
+        read_environment()
+
+    named = [line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:]]
+    assert sorted(set(named)) == sorted([*faults, "SECRET_KEY"])
+    assert named.count("FETCH_ALLOW") == 2
+
+
+@pytest.mark.parametrize("other", [{}, {"PORT": "x"}, {"PATH_MAP": "["}])
+def test_postgresql_needs_a_secret_key_whatever_else_is_wrong(
+    other: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {"DATABASE_URL": "postgres://u:p@h/db", **other}.items():
+        monkeypatch.setenv(name, text)
+
+    with pytest.raises(ConfigurationError, match="SECRET_KEY: needed with PostgreSQL"):
+        read_environment()
+
+
+def test_the_secret_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    environment = read_environment(data_dir=tmp_path / "fresh")
+
+    first = secret_key(environment)
+
+    assert secret_key(environment) == first
+    assert len(first) >= 50
+    kept = tmp_path / "fresh" / "secret_key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert [path.name for path in kept.parent.iterdir()] == ["secret_key"]
+
+
+def test_a_configured_secret_key_is_used_and_none_is_made(tmp_path: Path) -> None:
+    environment = read_environment(secret_key="configured")
+
+    assert secret_key(environment) == "configured"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_secret_key_that_cannot_be_kept_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    environment = read_environment()
+    (tmp_path / "secret_key").mkdir()
+
+    with pytest.raises(ConfigurationError, match=r"DATA_DIR: .*secret_key: Is a directory"):
+        secret_key(environment)

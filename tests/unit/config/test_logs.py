@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from celery import signals
+
+from config import logs
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_an_event_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO")
+    logging.getLogger("any.library").error("it\nbroke: %s", "here", exc_info=ValueError("two\nlines"))
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert "level='error'" in line
+    assert "ValueError: two" in line
+
+
+def test_the_servers_own_set_up_gives_way(capsys: pytest.CaptureFixture[str]) -> None:
+    server = logging.getLogger("uvicorn.error")
+    server.addHandler(logging.StreamHandler())
+
+    logs.configure("INFO")
+    server.info('%s - "WebSocket %s" [accepted]', "127.0.0.1:1", "/ws/events/?token=secret&cid=a")
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert "/ws/events/" in line
+    assert "secret" not in line
+    assert "timestamp=" in line
+
+
+def test_the_server_has_nowhere_to_tell_every_request() -> None:
+    logging.getLogger("uvicorn.access").addHandler(logging.NullHandler())
+
+    logs.configure("INFO")
+
+    assert not logging.getLogger("uvicorn.access").hasHandlers()
+
+
+@pytest.mark.parametrize(
+    ("level", "name", "logged", "told"),
+    [
+        ("INFO", "urllib3.connectionpool", logging.INFO, False),
+        ("INFO", "urllib3.connectionpool", logging.WARNING, True),
+        ("ERROR", "urllib3.connectionpool", logging.WARNING, False),
+        ("DEBUG", "django.db.backends", logging.DEBUG, False),
+        ("INFO", "django.request", logging.WARNING, False),
+        ("INFO", "django.request", logging.ERROR, True),
+        ("WARNING", "uvicorn.error", logging.INFO, False),
+        ("DEBUG", "transfers", logging.DEBUG, True),
+    ],
+)
+def test_what_is_worth_a_line(
+    level: str,
+    name: str,
+    logged: int,
+    told: bool,  # noqa: FBT001 - a table
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure(level)
+    logging.getLogger(name).log(logged, "event")
+
+    assert bool(capsys.readouterr().err) is told
+
+
+def test_an_unknown_host_is_told_without_a_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO")
+    logger = logging.getLogger("django.security.DisallowedHost")
+    logger.error("Invalid HTTP_HOST header", exc_info=ValueError("evil"))
+
+    told = capsys.readouterr().err
+    assert "Invalid HTTP_HOST header" in told
+    assert "ValueError" not in told
+
+
+def test_celery_finds_logging_set_up() -> None:
+    logs.configure("INFO")
+    logs.configure("INFO")
+
+    assert len(signals.setup_logging.send(sender=None)) == 1

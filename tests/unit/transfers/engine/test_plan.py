@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfers.engine.plan import (
+    MAX_PARTS,
+    MAX_SHARED_PART_BYTES,
+    MIB,
+    MIN_SHARED_PART_BYTES,
+    Part,
+    Plan,
+    shared,
+    whole,
+)
+
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+
+@pytest.mark.parametrize(
+    ("size", "part_size", "runs"),
+    [
+        pytest.param(0, 10, [(0, 0)], id="an empty file has one empty part"),
+        pytest.param(1, 10, [(0, 1)], id="less than a part"),
+        pytest.param(10, 10, [(0, 10)], id="exactly a part"),
+        pytest.param(11, 10, [(0, 10), (10, 11)], id="one byte more than a part"),
+        pytest.param(20, 10, [(0, 10), (10, 20)], id="exactly two parts"),
+        pytest.param(29, 10, [(0, 10), (10, 20), (20, 29)], id="the last one shorter"),
+        pytest.param(3, 1, [(0, 1), (1, 2), (2, 3)], id="parts of one byte"),
+        pytest.param(None, 10, [(0, None)], id="an unknown size has one part without an end"),
+    ],
+)
+def test_how_a_file_is_cut(size: int | None, part_size: int, runs: list[tuple[int, int | None]]) -> None:
+    plan = Plan(size, part_size)
+    assert [(part.offset, part.end) for part in plan] == runs
+    assert [part.number for part in plan] == [*range(1, len(plan) + 1)]
+
+
+@pytest.mark.parametrize("number", [-1, 0, 4])
+def test_there_is_no_part_with_another_number(number: int) -> None:
+    with pytest.raises(IndexError):
+        Plan(29, 10).part(number)
+
+
+@pytest.mark.parametrize(("size", "part_size"), [(-1, 10), (10, 0), (10, -1), (None, 0)])
+def test_what_is_no_plan(size: int | None, part_size: int) -> None:
+    with pytest.raises(ValueError, match="no plan"):
+        Plan(size, part_size)
+
+
+@pytest.mark.parametrize("size", [None, 0, 1, 5 * TIB])
+def test_a_whole_file_is_one_part(size: int | None) -> None:
+    assert list(whole(size)) == [Part(1, 0, size)]
+
+
+@pytest.mark.parametrize(
+    ("size", "part_size", "parts"),
+    [
+        pytest.param(0, 16 * MIB, 1, id="empty"),
+        pytest.param(1, 16 * MIB, 1, id="a byte"),
+        pytest.param(256 * MIB, 16 * MIB, 16, id="the last with the smallest parts"),
+        pytest.param(GIB, 64 * MIB, 16, id="a sixteenth"),
+        pytest.param(GIB + 1, 64 * MIB, 17, id="a byte more than sixteen parts"),
+        pytest.param(4 * GIB, 256 * MIB, 16, id="the first with the largest parts"),
+        pytest.param(TIB, 256 * MIB, 4096, id="many parts"),
+        pytest.param(5 * TIB, -(-5 * TIB // 10_000), 10_000, id="larger parts, so that there are not too many"),
+    ],
+)
+def test_how_a_shared_file_is_cut(size: int, part_size: int, parts: int) -> None:
+    plan = shared(size)
+    assert (plan.part_size, len(plan)) == (part_size, parts)
+
+
+@given(size=st.integers(0, 10**6), part_size=st.integers(1, 10**6), data=st.data())
+def test_every_byte_is_in_exactly_one_part(size: int, part_size: int, data: st.DataObject) -> None:
+    plan = Plan(size, max(part_size, size // 100, 1))
+    end = 0
+    for part in plan:
+        assert part.offset == end
+        assert part == plan.part(part.number)
+        end = part.end or 0
+    assert end == size
+    assert all(part.size == plan.part_size for part in list(plan)[:-1])
+    if size:
+        position = data.draw(st.integers(0, size - 1))
+        part = plan.part(position // plan.part_size + 1)
+        assert part.end is not None
+        assert part.offset <= position < part.end
+
+
+@given(st.integers(0, 50 * TIB))
+def test_a_shared_file_of_any_size_stays_within_the_limits(size: int) -> None:
+    plan = shared(size)
+    assert 1 <= len(plan) <= MAX_PARTS
+    assert plan.part_size >= MIN_SHARED_PART_BYTES
+    assert plan.part_size <= MAX_SHARED_PART_BYTES or len(plan) > MAX_PARTS - 2
+    last = plan.part(len(plan))
+    assert last.end == size

@@ -1,0 +1,161 @@
+"""Limits that all workers keep together: connections to a host, and bandwidth.
+
+They are courtesy, not truth: they live in Redis, and while it is away each process keeps them by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Self
+
+import redis
+import structlog
+from django.conf import settings
+
+log = structlog.get_logger(__name__)
+
+SLOT_SECONDS = 30
+"""How long a slot outlives a worker that died with it; renewed with every heartbeat."""
+BURST_SECONDS = 0.25
+"""How far ahead of its rate a stream may get."""
+
+_ACQUIRE = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local granted = math.max(0, math.min(tonumber(ARGV[2]), tonumber(ARGV[1]) - redis.call('ZCARD', KEYS[1])))
+for slot = 1, granted do
+  redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[4] .. ':' .. slot)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3] * 2)
+return granted
+"""
+# GCRA: the key holds the time, in seconds, at which all that was let through would have passed at the rate.
+_PACE = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local due = math.max(now, tonumber(redis.call('GET', KEYS[1]) or now)) + tonumber(ARGV[1])
+redis.call('SET', KEYS[1], string.format('%.6f', due), 'EX', 60)
+return string.format('%.6f', due - now)
+"""
+
+
+@functools.cache
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, **settings.REDIS_OPTIONS)
+
+
+class Slots:
+    """Connections to one host that this run of work may open; given back at the end of the block."""
+
+    _local: Counter[str] = Counter()
+    _lock = threading.Lock()
+
+    def __init__(self, host: str, limit: int) -> None:
+        self._host, self._limit = host, limit
+        self._key = f"carryon:connections:{host}"
+        self._tokens: list[str] = []
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self, wanted: int) -> int:
+        """Take up to `wanted` more slots, and tell how many there were."""
+        token = uuid.uuid4().hex[:12]
+        with self._lock:
+            granted = min(wanted, max(0, self._limit - self._local[self._host]))
+            self._local[self._host] += granted
+        shared = self._acquire_shared(granted, token) if granted else 0
+        if shared < granted:
+            with self._lock:
+                self._local[self._host] -= granted - shared
+        self.count += shared
+        self._tokens += [f"{token}:{slot}" for slot in range(1, shared + 1)]
+        return shared
+
+    def renew(self) -> None:
+        """Keep the slots for another while."""
+        expiry = int(time.time()) + SLOT_SECONDS
+        if self._tokens:
+            with _forgiving():
+                _client().zadd(self._key, dict.fromkeys(self._tokens, expiry))
+
+    def release(self) -> None:
+        """Give all slots back."""
+        if not self._tokens:
+            return
+        with self._lock:
+            self._local[self._host] -= self.count
+        with _forgiving():
+            _client().zrem(self._key, *self._tokens)
+        self._tokens, self.count = [], 0
+
+    def _acquire_shared(self, wanted: int, token: str) -> int:
+        with _forgiving() as outcome:
+            outcome.value = int(_client().eval(_ACQUIRE, 1, self._key, self._limit, wanted, SLOT_SECONDS, token))
+        return wanted if outcome.value is None else outcome.value
+
+
+@dataclass
+class _Outcome:
+    value: int | None = None
+
+
+class _forgiving:  # noqa: N801 - used as a word
+    """A block in which Redis may be away."""
+
+    def __enter__(self) -> _Outcome:
+        return _Outcome()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        if isinstance(error, redis.RedisError):
+            log.debug("limits kept locally", error=type(error).__name__)
+            return True
+        return False
+
+
+@dataclass
+class Rate:
+    """A bandwidth that all workers share, in bytes a second."""
+
+    name: str
+    bytes_per_second: int
+    _due: float = field(default=0.0, init=False)
+
+    def delay_seconds(self, count: int) -> float:
+        """How long to wait after `count` more bytes."""
+        cost = count / self.bytes_per_second
+        ahead = self._shared(cost)
+        return max(0.0, ahead - BURST_SECONDS)
+
+    def _shared(self, cost: float) -> float:
+        try:
+            return float(_client().eval(_PACE, 1, f"carryon:pace:{self.name}", cost))
+        except redis.RedisError:
+            now = time.monotonic()
+            self._due = max(now, self._due) + cost
+            return self._due - now
+
+
+class Pacer:
+    """The bandwidth limits that a download from this host is under."""
+
+    def __init__(self, host: str) -> None:
+        environment = settings.ENVIRONMENT
+        rates = [
+            Rate("all", environment.download_max_bytes_per_second),
+            Rate(f"host:{host}", environment.download_max_bytes_per_second_per_host),
+        ]
+        self._rates = [rate for rate in rates if rate.bytes_per_second]
+
+    def delay_seconds(self, count: int) -> float:
+        """How long to wait after `count` more bytes so as to stay within every limit."""
+        return max((rate.delay_seconds(count) for rate in self._rates), default=0.0)

@@ -1,0 +1,114 @@
+"""What is told of running transfers on the socket: frames for whoever listens, never needed for the work itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from channels.layers import get_channel_layer
+
+from transfers import folders
+
+if TYPE_CHECKING:
+    from transfers.models import Download
+
+log = structlog.get_logger(__name__)
+
+EVERYBODY = "transfers.staff"
+STOPPED_TEXT = "Error: aborted"
+MAX_PENDING = 1000
+"""Frames that may wait for a slow or missing server of messages; the ones beyond it are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """One thing to tell: the event's name, whose it is, and its body; `keys` are what listeners filter by."""
+
+    name: str
+    user_id: int
+    body: dict[str, Any]
+    keys: dict[str, str] = field(default_factory=dict)
+
+
+def group_of(user_id: int) -> str:
+    """The group that a user's own listeners join."""
+    return f"transfers.user.{user_id}"
+
+
+def publish(event: ProgressEvent) -> None:
+    """Send the event to its user's and to the staff's listeners; returns at once and never fails."""
+    _publisher.publish(event)
+
+
+# What is told of a download, to the letter of the contract --------------------------------------------------------
+
+
+def download_began(download: Download, offset: int) -> ProgressEvent:
+    """Its bytes come in from this offset on."""
+    return _download_event(download, {"Range": f"bytes={offset}-"})
+
+
+def download_state(download: Download) -> ProgressEvent:
+    """Where it stands now."""
+    return _download_event(download, stream_status(download))
+
+
+def stream_status(download: Download) -> dict[str, Any]:
+    """The message that tells where a download stands."""
+    if download.state == "completed":
+        data: dict[str, Any] = {"savePath": folders.shown(download.output_folder, download.save_path)}
+        return _message("STREAM_COMPLETED", data)
+    if download.state == "failed":
+        return _message("STREAM_FAIL", {"error": f"Error: {download.error}", "code": download.error_code})
+    if not download.live:
+        return _message("STREAM_FAIL", {"error": STOPPED_TEXT, "reason": "stopped"})
+    return _message("STREAM_RUNNING", {"downloaded": download.bytes_done, "totalSize": download.size})
+
+
+def _message(status: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"action": "stream_status", "status": status, "data": data}
+
+
+def _download_event(download: Download, message: dict[str, Any]) -> ProgressEvent:
+    keys = {"cid": download.cid, "fid": download.fid}
+    body = {**keys, "message": message, "id": str(download.pk), "revision": download.revision}
+    return ProgressEvent("download_stream", download.user_id, body, keys)
+
+
+class _Publisher:
+    """A loop in a thread of its own, so that nobody who works waits for the server of messages."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pending = 0
+
+    def publish(self, event: ProgressEvent) -> None:
+        if self._pending >= MAX_PENDING:
+            return
+        self._pending += 1
+        asyncio.run_coroutine_threadsafe(self._send(event), self._running_loop())
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="progress", daemon=True).start()
+            return self._loop
+
+    async def _send(self, event: ProgressEvent) -> None:
+        message = {"type": "progress", "name": event.name, "body": event.body, "keys": event.keys}
+        try:
+            layer = get_channel_layer()  # type: ignore[no-untyped-call]
+            for group in (group_of(event.user_id), EVERYBODY):
+                await layer.group_send(group, message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a transfer must not suffer from it
+            log.warning("progress not sent", error=type(error).__name__)
+        finally:
+            self._pending -= 1
+
+
+_publisher = _Publisher()

@@ -1,0 +1,221 @@
+"""Starting, stopping and looking up downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from transfers import folders, progress
+from transfers.engine.local import PART_SUFFIX, numbered
+from transfers.engine.redaction import redacted, without_credentials
+from transfers.errors import AlreadyDownloadingError, NotDownloadingError, transfer_error
+from transfers.models import Download, StoredFile
+from transfers.models.download import ENDED, Desired, DownloadQuerySet, DownloadState
+from transfers.tasks import fetch_download
+from transfers.tasks.doorbell import ring
+
+RECENT = timedelta(minutes=1)
+"""How long an ended download is still part of the present state that a new listener gets."""
+SNAPSHOT_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadRequest:
+    """What a caller names a download by; with the caller, these name one and the same download for ever."""
+
+    file_url: str
+    cid: str
+    fid: str = ""
+    output_folder: str = ""
+
+    @property
+    def bare_url(self) -> str:
+        """The URL without user name and password: what may be shown, and what names the file."""
+        return without_credentials(self.file_url)
+
+    @property
+    def url_key(self) -> str:
+        """SHA-256 of the bare URL, as hex."""
+        return hashlib.sha256(self.bare_url.encode()).hexdigest()
+
+    def key(self, folder: Path) -> str:
+        """SHA-256, as hex, of all that names the download within one user's."""
+        return hashlib.sha256(json.dumps([self.cid, self.fid, self.bare_url, str(folder)]).encode()).hexdigest()
+
+
+def start(*, user: AbstractBaseUser, request: DownloadRequest) -> Download:
+    """Have the file fetched, going on from what is here of it.
+
+    AlreadyDownloadingError when it is being fetched, or another live download writes the same file;
+    InvalidInputError for a folder outside the caller's.
+    """
+    folder = folders.resolve(request.output_folder)
+    try:
+        with transaction.atomic():
+            download = _named(user, request, folder).select_for_update().first() or _new(user, request, folder)
+            if download.live:
+                raise AlreadyDownloadingError("it is being downloaded already")
+            if download.state == DownloadState.RUNNING:  # its worker has not seen the wish to stop yet
+                download.desired = Desired.RUN
+                download.save(update_fields=["desired"])
+            else:
+                _queue(download, request, folder)
+            transaction.on_commit(lambda: ring(fetch_download, download.pk))
+    except IntegrityError:
+        raise AlreadyDownloadingError("another download is writing that file") from None
+    return download
+
+
+def restart(*, download: Download) -> Download:
+    """Start a download again as it was asked for."""
+    request = DownloadRequest(download.url, download.cid, download.fid, download.output_folder)
+    return start(user=download.user, request=request)
+
+
+def await_beginning(*, download: Download, seconds: float) -> Download:
+    """Wait until the download's bytes come in, or it ended, or the time is over.
+
+    Raises the TransferError that it failed with.
+    """
+    deadline = time.monotonic() + seconds
+    pause_seconds = 0.005
+    while True:
+        download = Download.objects.get(pk=download.pk)
+        if download.state == DownloadState.FAILED:
+            raise transfer_error(download.error_code, download.error)
+        if download.state in ENDED or download.stream_began_at or time.monotonic() >= deadline:
+            return download
+        time.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 1.5, 0.1, max(0.001, deadline - time.monotonic()))
+
+
+def stop(*, user: AbstractBaseUser, request: DownloadRequest) -> Download:
+    """End a live download within a second, keeping its bytes; NotDownloadingError when it is not live."""
+    return stop_download(download=_find_live(user, request))
+
+
+def stop_download(*, download: Download) -> Download:
+    """End this download; the worker that has it sees the wish with its next heartbeat."""
+    if not Download.objects.live().filter(pk=download.pk, desired=Desired.RUN).update(desired=Desired.STOP):
+        raise NotDownloadingError("it is not being downloaded")
+    if Download.objects.filter(pk=download.pk).stop_unclaimed():
+        download.refresh_from_db()
+        progress.publish(progress.download_state(download))
+    return download
+
+
+def check(*, user: AbstractBaseUser, request: DownloadRequest) -> Download:
+    """Look up a live download; NotDownloadingError when it is not live."""
+    return _find_live(user, request)
+
+
+def visible(*, user: AbstractBaseUser, **filters: str) -> DownloadQuerySet:
+    """The downloads that this user may see, newest first, narrowed to these values of `state`, `cid`, `fid`."""
+    return Download.objects.visible_to(user).filter(**filters).select_related("stored_file").order_by("-requested_at")
+
+
+def stream_status(*, download: Download) -> dict[str, Any]:
+    """The event that tells where the download stands."""
+    return progress.stream_status(download)
+
+
+def snapshot(*, user: AbstractBaseUser, cid: str, fid: str, ended: bool) -> list[progress.ProgressEvent]:
+    """Where the matching downloads stand, oldest first; empty filters match all.
+
+    With `ended` the ones that ended just now are told too, and every one that a `fid` names.
+    """
+    wanted = Q(state__in=(DownloadState.QUEUED, DownloadState.RUNNING))
+    if ended:
+        wanted |= Q(state__in=ENDED) if fid else Q(ended_at__gte=Now() - RECENT)
+    rows = Download.objects.visible_to(user).filter(wanted)
+    rows = rows.filter(**{name: value for name, value in (("cid", cid), ("fid", fid)) if value})
+    return [progress.download_state(row) for row in reversed(rows.order_by("-requested_at")[:SNAPSHOT_LIMIT])]
+
+
+# How a download gets its row and its name -------------------------------------------------------------------------
+
+
+def _named(user: AbstractBaseUser, request: DownloadRequest, folder: Path) -> DownloadQuerySet:
+    return Download.objects.filter(user_id=user.pk, request_key=request.key(folder))
+
+
+def _find_live(user: AbstractBaseUser, request: DownloadRequest) -> Download:
+    download = _named(user, request, folders.resolve(request.output_folder)).first()
+    if download is None or not download.live:
+        raise NotDownloadingError("it is not being downloaded")
+    return download
+
+
+def _new(user: AbstractBaseUser, request: DownloadRequest, folder: Path) -> Download:
+    return Download(
+        user_id=user.pk,
+        cid=request.cid,
+        fid=request.fid,
+        url_shown=redacted(request.file_url),
+        request_key=request.key(folder),
+        url_key=request.url_key,
+        output_folder=request.output_folder,
+        state=DownloadState.STOPPED,
+        save_path="",
+    )
+
+
+def _queue(download: Download, request: DownloadRequest, folder: Path) -> None:
+    """Ended or new → queued, with what is known of the file kept and what is known of the last run forgotten."""
+    if download.state == DownloadState.COMPLETED:
+        download.bytes_fetched = download.high_water = 0
+    _place(download, folder, folders.safe_name(request.bare_url))
+    download.url = request.file_url  # its credentials may be new
+    download.state, download.desired = DownloadState.QUEUED, Desired.RUN
+    download.error = download.error_code = ""
+    download.fruitless_attempts = download.source_changes = download.bytes_per_second = 0
+    download.ranges_broken = False
+    download.stream_began_at = download.ended_at = None
+    download.next_attempt_at = download.requested_at = Now()
+    download.save()
+    download.refresh_from_db()
+
+
+def _place(download: Download, folder: Path, name: str) -> None:
+    """Give the download the first path it may write: its own, its twin's, or one that nobody has."""
+    paths = numbered(folder / name)
+    if download.save_path:
+        paths = iter([Path(download.save_path), *(path for path, _ in zip(paths, range(1000), strict=False))])
+    for path in paths:
+        others = Download.objects.filter(save_path=str(path)).exclude(pk=download.pk)
+        if others.live().exists():
+            raise AlreadyDownloadingError("another download is writing that file")
+        twin = others.filter(user_id=download.user_id, url_key=download.url_key).order_by("-requested_at").first()
+        if _may_write(download, twin, path):
+            download.save_path = str(path)
+            if twin is not None and not download.validator_kind:
+                _take_over(download, twin)
+            return
+
+
+def _may_write(download: Download, twin: Download | None, path: Path) -> bool:
+    ours = twin is not None or download.save_path == str(path)
+    stored = StoredFile.objects.filter(path=str(path)).first()
+    if stored is not None and stored.owner_id != download.user_id:
+        return False
+    if path.exists() or path.is_symlink():
+        files = {download.stored_file_id, twin.stored_file_id if twin else None}
+        return stored is not None and stored.pk in files
+    unfinished = path.with_name(path.name + PART_SUFFIX)
+    return ours or not (unfinished.exists() or unfinished.is_symlink())
+
+
+def _take_over(download: Download, twin: Download) -> None:
+    """Know what the same user's earlier download of the same URL to the same place knew."""
+    for name in ("size", "part_size", "generation", "validator_kind", "validator_value", "stored_file"):
+        setattr(download, name, getattr(twin, name))

@@ -1,0 +1,281 @@
+"""One attempt at a download: ask the source, plan, copy, prove, and give the file its name."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from transfers import progress
+from transfers.engine.base import SourceInfo
+from transfers.engine.checksums import Checksums, FileHasher
+from transfers.engine.copying import Allotment, Watch, WholePlan, copy
+from transfers.engine.http import HttpSource
+from transfers.engine.local import LocalSink
+from transfers.engine.plan import Plan, shared, whole
+from transfers.errors import Interrupted, Interruption, SourceProtocolError, TransferError
+from transfers.limits import Pacer, Slots
+from transfers.models import Download, DownloadAttempt, StoredFile
+from transfers.models.download import AttemptOutcome
+from transfers.tasks.parts import LeasedParts, Speed, lay_out
+from transfers.tasks.source import http_source
+
+MAX_SOURCE_CHANGES = 3
+
+
+class Attempt:
+    """One try at a download that is held; `run` ends with the file, a TransferError, or Interrupted."""
+
+    def __init__(self, download: Download, slots: Slots) -> None:
+        self.download = download
+        self.streaming = False
+        self._slots = slots
+        self._source: HttpSource | None = None
+        self._hasher: FileHasher | None = None
+        self._watch: Watch | None = None
+        self._parts: LeasedParts | None = None
+        self._speed = Speed()
+        self._told_fetched = 0
+        self._reason: Interruption | None = None
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Make the attempt, and write down how it ended."""
+        record = DownloadAttempt.objects.create(
+            download=self.download, epoch=self.download.lease_epoch, worker=self.download.lease_owner
+        )
+        try:
+            self._fetch(record)
+        except Interrupted as interrupted:
+            stopped = interrupted.reason is Interruption.STOPPED
+            self._note(record, AttemptOutcome.STOPPED if stopped else AttemptOutcome.HANDED_BACK)
+            raise
+        except TransferError as error:
+            self._learn(error)
+            self._note(record, AttemptOutcome.FAILED, error)
+            raise
+        self._note(record, AttemptOutcome.COMPLETED)
+
+    def interrupt(self, reason: Interruption) -> None:
+        """End soon, for this reason, from any thread."""
+        self._reason = self._reason or reason
+        self._ended.set()
+        if self._watch is not None:
+            self._watch.interrupt(reason)
+        if self._hasher is not None:
+            self._hasher.cancel()
+        if self._source is not None:
+            self._source.abort()
+
+    def numbers(self) -> dict[str, Any]:
+        """What the heartbeat writes into the download's row."""
+        watch, parts = self._watch, self._parts
+        if watch is None:
+            return {}
+        if parts is not None:
+            parts.renew(watch)
+            parts.note_others(watch)
+        moved = self._moved()
+        self.download.bytes_done = moved
+        self.download.bytes_per_second = self._speed.at(moved)
+        return {
+            "bytes_done": moved,
+            "bytes_per_second": self.download.bytes_per_second,
+            "bytes_fetched": F("bytes_fetched") + self._newly_fetched(),
+        }
+
+    def shares_work(self) -> bool:
+        """Whether other workers would find parts to fetch."""
+        return self._parts is not None and self._parts.spare()
+
+    # The steps of it
+
+    def _fetch(self, record: DownloadAttempt) -> None:
+        with ExitStack() as closing:
+            self._source = source = closing.enter_context(http_source(self.download))
+            self._check()
+            try:
+                if self._already_here(source):
+                    return
+                info = source.stat()
+            except TransferError:
+                self._check()  # what was asked to end fails; what counts is why it was ended
+                raise
+            plan, generation = self._plan(info)
+            self._begin(info, plan, generation)
+            sink = LocalSink(Path(self.download.save_path), generation=generation, replace=self._replaces())
+            closing.callback(sink.close)
+            sink.begin(plan)
+            checksums = self._copy(source, sink, plan, closing, record)
+            checksums.verify(info.digests)
+            self._check()
+            size = self._watch.moved if self._watch is not None and plan.size is None else plan.size or 0
+            sink.complete(size)
+            self._store(sink.path, size, checksums, info)
+
+    def _already_here(self, source: HttpSource) -> bool:
+        """Whether the file is here from an earlier time, and still what the source has; then it is completed."""
+        download, stored = self.download, self.download.stored_file
+        if stored is None or download.validator is None or not stored.untouched():
+            return False
+        if stored.path != download.save_path or not source.unchanged(download.validator, stored.size):
+            return False
+        self._announce(stored.size)
+        self._end(stored)
+        return True
+
+    def _plan(self, info: SourceInfo) -> tuple[Plan, str]:
+        """The plan and generation that were made before, while they still fit the source; else new ones."""
+        download = self.download
+        if not info.resumable or download.ranges_broken:
+            return whole(info.size), uuid.uuid4().hex
+        generation = hashlib.sha256(f"{download.url_key} {info.size} {info.validator}".encode()).hexdigest()
+        if download.generation == generation and download.plan is not None:
+            return download.plan, generation
+        large = info.size is not None and info.size >= settings.ENVIRONMENT.download_parallel_min_bytes
+        return (shared(info.size or 0) if large else whole(info.size)), generation
+
+    def _begin(self, info: SourceInfo, plan: Plan, generation: str) -> None:
+        download, validator = self.download, info.validator
+        if download.validator_kind and generation != download.generation and not download.ranges_broken:
+            # Another file than before: how far that one came says nothing of this one. A source that changes again
+            # and again is taken whole in one go, where its changes do not matter.
+            download.high_water = 0
+            download.source_changes += 1
+            download.ranges_broken = download.source_changes >= MAX_SOURCE_CHANGES
+        facts = {
+            "size": plan.size,
+            "part_size": plan.part_size,
+            "generation": generation,
+            "validator_kind": validator.kind if validator else "",
+            "validator_value": validator.value if validator else "",
+            "high_water": download.high_water,
+            "source_changes": download.source_changes,
+            "ranges_broken": download.ranges_broken,
+        }
+        for name, value in facts.items():
+            setattr(download, name, value)
+        if not download.mark_streaming(**facts):
+            raise Interrupted(Interruption.FENCED)
+
+    def _copy(
+        self, source: HttpSource, sink: LocalSink, plan: Plan, closing: ExitStack, record: DownloadAttempt
+    ) -> Checksums:
+        stored = sink.stored_parts()
+        hasher = FileHasher(sink.fileno)
+        closing.callback(hasher.close)
+        watch = Watch(plan, stored, pacer=Pacer(self.download.host), follow=hasher.advance)
+        allotment: Allotment = WholePlan(plan, stored)
+        connections = 1
+        if len(plan) > 1:
+            sink.share()
+            lay_out(self.download, self.download.generation, plan, stored)
+            allotment = self._parts = LeasedParts(self.download, plan, self.download.lease_owner, self._wait)
+            connections = self._connections(plan)
+        record.start_offset = watch.moved
+        self._hasher, self._watch = hasher, watch
+        if self._reason is not None:
+            watch.interrupt(self._reason)
+        self._announce(watch.moved)
+        copy(source, sink, allotment, watch, connections=connections)
+        checksums = hasher.finish(plan.size if plan.size is not None else watch.moved)
+        if checksums is None:
+            raise Interrupted(self._reason or Interruption.FENCED)
+        return checksums
+
+    def _connections(self, plan: Plan) -> int:
+        wanted = min(settings.ENVIRONMENT.download_connections_per_file, len(plan))
+        self._slots.acquire(wanted - self._slots.count)
+        return min(wanted, self._slots.count)
+
+    def _store(self, path: Path, size: int, checksums: Checksums, info: SourceInfo) -> None:
+        download = self.download
+        with transaction.atomic():
+            stored, _ = StoredFile.objects.update_or_create(
+                path=str(path),
+                owner_id=download.user_id,
+                defaults={
+                    "name": path.name,
+                    "folder": download.cid,
+                    "size": size,
+                    "modified_ns": path.stat().st_mtime_ns,
+                    "content_type": info.content_type[:255],
+                    "md5": checksums.md5,
+                    "sha256": checksums.sha256,
+                    "crc32": checksums.crc32,
+                    "verified": True if info.digests else None,
+                },
+            )
+            self._end(stored)
+
+    def _end(self, stored: StoredFile) -> None:
+        if not self.download.mark_completed(stored, bytes_fetched=F("bytes_fetched") + self._newly_fetched()):
+            raise Interrupted(Interruption.FENCED)
+        progress_of = Download.objects.get(pk=self.download.pk)
+        transaction.on_commit(lambda: progress.publish(progress.download_state(progress_of)))
+
+    # What is told and learned
+
+    def _announce(self, offset: int) -> None:
+        self.streaming = True
+        self.download.bytes_done = offset
+        progress.publish(progress.download_began(self.download, offset))
+
+    def _learn(self, error: TransferError) -> None:
+        """Keep what this attempt proved: how far it came, and whether the source's ranges can be trusted."""
+        download = self.download
+        moved = self._moved()
+        gained = moved > download.high_water
+        download.high_water = max(moved, download.high_water)
+        download.fruitless_attempts = 0 if gained else download.fruitless_attempts + 1
+        download.ranges_broken |= isinstance(error, SourceProtocolError)
+        if not download.mark_progress(
+            high_water=download.high_water,
+            fruitless_attempts=download.fruitless_attempts,
+            ranges_broken=download.ranges_broken,
+            bytes_done=moved,
+            bytes_fetched=F("bytes_fetched") + self._newly_fetched(),
+        ):
+            raise Interrupted(Interruption.FENCED) from None
+
+    def _note(self, record: DownloadAttempt, outcome: AttemptOutcome, error: TransferError | None = None) -> None:
+        DownloadAttempt.objects.filter(pk=record.pk).update(
+            ended_at=Now(),
+            outcome=outcome,
+            start_offset=record.start_offset,
+            bytes_fetched=self._watch.fetched if self._watch is not None else 0,
+            error_code=error.code if error else "",
+            error=error.message if error else "",
+        )
+
+    def _moved(self) -> int:
+        """Bytes of the file that are here, whoever fetched them."""
+        if self._parts is not None:
+            return self._parts.moved()
+        return self._watch.moved if self._watch is not None else 0
+
+    def _newly_fetched(self) -> int:
+        """Bytes fetched since this was last asked."""
+        fetched = self._watch.fetched if self._watch is not None else 0
+        new, self._told_fetched = fetched - self._told_fetched, fetched
+        return new
+
+    def _replaces(self) -> bool:
+        stored = self.download.stored_file
+        return stored is not None and stored.path == self.download.save_path
+
+    def _wait(self, seconds: float) -> None:
+        self._ended.wait(seconds)
+        self._check()
+
+    def _check(self) -> None:
+        if self._reason is not None:
+            raise Interrupted(self._reason)

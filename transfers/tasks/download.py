@@ -1,0 +1,170 @@
+"""Fetching a URL: the worker that holds a download, and those that join it on a large one."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db.models.functions import Now
+
+from transfers import leases, progress
+from transfers.engine.retry import pause_seconds
+from transfers.errors import Interrupted, Interruption, TransferError
+from transfers.limits import Slots
+from transfers.models import Download, DownloadAttempt
+from transfers.models.download import AttemptOutcome, Desired, DownloadState
+from transfers.tasks import running
+from transfers.tasks.attempt import Attempt
+from transfers.tasks.doorbell import EVERY_WORKER, ring
+from transfers.tasks.joining import Join
+
+log = structlog.get_logger(__name__)
+
+SLOT_PATIENCE_SECONDS = 2.0
+"""How long a thread waits for a connection to a busy host before it turns to other work."""
+PATIENT_PAUSE_SECONDS = 3.0
+"""A pause up to this is waited for in place; a longer one gives the thread to other work."""
+PUBLISH_SECONDS = 1.0
+"""How often progress is told (the contract says every second)."""
+INVITE_SECONDS = 3.0
+"""How often other workers are asked to join while there are parts that nobody fetches."""
+
+
+@shared_task(name="transfers.fetch_download")
+def fetch_download(download_id: str) -> None:
+    """Fetch a download until it is whole or cannot be, if nobody else is at it."""
+    if running.draining():
+        return
+    download = Download.objects.claim(download_id, leases.new_owner())
+    if download is not None:
+        _Fetch(download).run()
+
+
+@shared_task(name="transfers.join_download")
+def join_download(download_id: str) -> None:
+    """Fetch some of the parts of a large download that another worker holds, if there are any to be had."""
+    if running.draining():
+        return
+    download = Download.objects.filter(pk=download_id, desired=Desired.RUN, state=DownloadState.RUNNING).first()
+    if download is not None:
+        Join(download).run()
+
+
+class _Fetch:
+    """One worker's hold of a download: attempts, one after another, under one heartbeat."""
+
+    def __init__(self, download: Download) -> None:
+        self.download = download
+        self._environment = settings.ENVIRONMENT
+        self._reason: Interruption | None = None
+        self._ended = threading.Event()
+        self._attempt: Attempt | None = None
+        self._began = self._published = self._invited = time.monotonic()
+        self._slots = Slots(download.host, self._environment.download_connections_per_host)
+
+    def run(self) -> None:
+        """Work until the download ends or is handed back."""
+        beat = leases.Heartbeat(
+            self._beat, lambda: self.interrupt(Interruption.FENCED), self._environment.heartbeat_seconds
+        )
+        with running.working_on(self.download.pk, self), self._slots, beat:
+            self._bury_lost_attempts()
+            try:
+                self._work()
+            except Interrupted as interrupted:
+                self._obey(interrupted.reason)
+
+    def interrupt(self, reason: Interruption) -> None:
+        """End soon, for this reason; the first one counts."""
+        self._reason = self._reason or reason
+        self._ended.set()
+        if self._attempt is not None:
+            self._attempt.interrupt(reason)
+
+    def _work(self) -> None:
+        if not self._connect():
+            self.download.hand_back(delay_seconds=random.uniform(0.5, 1.5))  # noqa: S311
+            return
+        while True:
+            self._attempt = Attempt(self.download, self._slots)
+            self._check()
+            try:
+                self._attempt.run()
+            except TransferError as error:
+                if not self._pause(error):
+                    return
+            else:
+                return
+
+    def _connect(self) -> bool:
+        """Wait a little for a connection to the host to be free."""
+        deadline = time.monotonic() + SLOT_PATIENCE_SECONDS
+        while not self._slots.acquire(1):
+            if time.monotonic() > deadline or self._ended.wait(0.05):
+                self._check()
+                return False
+        return True
+
+    def _pause(self, error: TransferError) -> bool:
+        """Wait before the next attempt; False when there is none to be made here."""
+        seconds = pause_seconds(
+            error,
+            fruitless=self.download.fruitless_attempts,
+            ever_received=self.download.high_water > 0,
+            first_seconds=self._environment.download_retry_seconds,
+            max_attempts=self._environment.download_max_attempts,
+        )
+        log.info("attempt failed", download=str(self.download.pk), code=error.code, retry_in_seconds=seconds)
+        if seconds is None:
+            if self.download.mark_failed(error.code, error.message):
+                self.download.refresh_from_db()
+                progress.publish(progress.download_state(self.download))
+            return False
+        if seconds > PATIENT_PAUSE_SECONDS:
+            self.download.hand_back(delay_seconds=seconds)
+            return False
+        self._ended.wait(seconds)
+        return True
+
+    def _check(self) -> None:
+        if self._reason is not None:
+            raise Interrupted(self._reason)
+
+    def _obey(self, reason: Interruption) -> None:
+        download = self.download
+        if reason is Interruption.STOPPED and download.mark_stopped():
+            download.refresh_from_db()
+            progress.publish(progress.download_state(download))
+        elif reason is not Interruption.FENCED and download.hand_back():
+            ring(fetch_download, download.pk)
+
+    def _beat(self) -> bool:
+        attempt = self._attempt
+        numbers = attempt.numbers() if attempt is not None else {}
+        if not self.download.mark_progress(**numbers):
+            return False
+        if not Download.objects.filter(pk=self.download.pk, desired=Desired.RUN).exists():
+            self.interrupt(Interruption.STOPPED)
+        self._slots.renew()
+        now = time.monotonic()
+        if attempt is not None and attempt.streaming and now - self._published >= PUBLISH_SECONDS - 0.05:
+            self._published = now
+            progress.publish(progress.download_state(self.download))
+        if attempt is not None and attempt.shares_work() and now - self._invited >= INVITE_SECONDS:
+            self._invited = now
+            ring(join_download, self.download.pk, queue=EVERY_WORKER, expires_seconds=INVITE_SECONDS)
+        if now - self._began > self._environment.slice_seconds:
+            self._began = now
+            if Download.objects.due().exists():
+                self.interrupt(Interruption.SLICED)
+        return True
+
+    def _bury_lost_attempts(self) -> None:
+        """Attempts that never told their end were a worker's that died."""
+        DownloadAttempt.objects.filter(download=self.download, ended_at=None).update(
+            ended_at=Now(), outcome=AttemptOutcome.LOST
+        )

@@ -1,0 +1,1 @@
+"""HTTP: parse, authorize, one service call, answer."""

@@ -1,0 +1,244 @@
+"""`/api/file/download`: start, stop, check, and looking back."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers, status
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from transfers.errors import TRANSFER_CODES, Problem
+from transfers.models import Download
+from transfers.models.download import DownloadState
+from transfers.serializers.download import DownloadDetailSerializer, DownloadRequestSerializer, DownloadSerializer
+from transfers.services import download as downloads
+from transfers.services.download import DownloadRequest
+from transfers.views.prefer import wait_seconds
+
+ERRMSGS = {
+    "already_downloading": "ALREADY DOWNLOADING",
+    "not_downloading": "NOT FIND DOWNLOADING",
+}
+
+
+def fail(problem: Problem) -> dict[str, Any]:
+    """The fail envelope of the source."""
+    if problem.code in TRANSFER_CODES:
+        data = {"error": f"Error: {problem.detail}", "code": problem.code}
+        event = {"action": "stream_status", "status": "STREAM_FAIL", "data": data}
+        return {"status": "fail", "errmsg": "STREAM_FAIL", "errors": event, "errDev": {}}
+    errmsg = ERRMSGS.get(problem.code, problem.title.upper())
+    known = problem.code in ERRMSGS
+    return {
+        "status": "fail",
+        "errmsg": errmsg,
+        "errors": dict(problem.errors) or ([] if known else [problem.detail]),
+        "errDev": {},
+    }
+
+
+def success(data: dict[str, Any]) -> dict[str, Any]:
+    """The success envelope of the source."""
+    return {"status": "success", "data": data}
+
+
+def described(request: DownloadRequest) -> dict[str, Any]:
+    """The payload as it was understood, without credentials."""
+    return {
+        "fileUrl": request.bare_url,
+        "outputFolder": request.output_folder or str(settings.ENVIRONMENT.download_root),
+        "cid": request.cid,
+        "fid": request.fid,
+    }
+
+
+def _envelope(name: str, data: serializers.Field[Any, Any, Any, Any]) -> serializers.Serializer[Any]:
+    return inline_serializer(name, {"status": serializers.ChoiceField(["success"]), "data": data})
+
+
+_FAIL = inline_serializer(
+    "DownloadFail",
+    {
+        "status": serializers.ChoiceField(["fail"]),
+        "errmsg": serializers.CharField(),
+        "errors": serializers.JSONField(help_text="A list, messages by field, or the event that tells the failure."),
+        "errDev": serializers.DictField(),
+    },
+)
+_NAMED: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+    name: serializers.CharField() for name in ("fileUrl", "outputFolder", "cid", "fid")
+}
+_EXAMPLE = OpenApiExample(
+    "A film into the default folder",
+    value={"fileUrl": "https://media.example/film.mov", "cid": "studio", "fid": "film-1"},
+    request_only=True,
+)
+
+
+class DownloadAPIView(APIView):
+    """What all views of downloads share: the source's envelope for failures."""
+
+    envelope = staticmethod(fail)
+    legacy_fail_status = True
+
+    @staticmethod
+    def caller(request: Request) -> User:
+        """The user that the request is made as: permissions let nobody else this far."""
+        return cast("User", request.user)
+
+    def parsed(self, request: Request) -> DownloadRequest:
+        """The request's payload as a value."""
+        serializer = DownloadRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return serializer.save()
+
+
+class DownloadPages(PageNumberPagination):
+    """Pages of downloads."""
+
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+
+class DownloadListView(DownloadAPIView):
+    """Start a download, or look through those there were."""
+
+    @extend_schema(
+        operation_id="download_start",
+        request=DownloadRequestSerializer,
+        responses={
+            (200, "application/json"): _envelope(
+                "DownloadStarted",
+                inline_serializer(
+                    "DownloadStartedData",
+                    {**_NAMED, "savePath": serializers.CharField(), "id": serializers.UUIDField()},
+                ),
+            ),
+            (202, "application/json"): _envelope("DownloadAccepted", serializers.DictField()),
+            **dict.fromkeys((400, 401, 403, 409, 502, 503, 507), _FAIL),
+        },
+        parameters=[
+            OpenApiParameter("Prefer", str, "header", description="`respond-async`, or `wait=N` seconds (RFC 7240).")
+        ],
+        examples=[_EXAMPLE],
+    )
+    def post(self, request: Request) -> Response:
+        """Start or resume a download, and wait a little for its first event."""
+        payload = self.parsed(request)
+        seconds = wait_seconds(request.headers.get("Prefer", ""), settings.ENVIRONMENT.download_start_wait_seconds)
+        download = downloads.start(user=self.caller(request), request=payload)
+        if "respond-async" in request.headers.get("Prefer", "").lower():
+            return self._started(download, payload, status.HTTP_202_ACCEPTED)
+        return self._started(downloads.await_beginning(download=download, seconds=seconds), payload)
+
+    @extend_schema(
+        operation_id="download_list",
+        parameters=[
+            OpenApiParameter("state", str, enum=DownloadState.values),
+            OpenApiParameter("cid", str),
+            OpenApiParameter("fid", str),
+            OpenApiParameter("page", int),
+            OpenApiParameter("page_size", int),
+        ],
+        responses={
+            200: _envelope(
+                "DownloadPage",
+                inline_serializer(
+                    "DownloadPageData",
+                    {
+                        "count": serializers.IntegerField(),
+                        "next": serializers.URLField(allow_null=True),
+                        "previous": serializers.URLField(allow_null=True),
+                        "results": DownloadSerializer(many=True),
+                    },
+                ),
+            ),
+            **dict.fromkeys((400, 401, 404), _FAIL),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """List the caller's downloads, newest first."""
+        filters = {name: request.query_params[name] for name in ("state", "cid", "fid") if name in request.query_params}
+        if filters.get("state", DownloadState.QUEUED) not in DownloadState.values:
+            raise serializers.ValidationError({"state": [f"must be one of {', '.join(DownloadState.values)}"]})
+        pages = DownloadPages()
+        page = pages.paginate_queryset(downloads.visible(user=self.caller(request), **filters), request, view=self)
+        results = DownloadSerializer(page, many=True).data
+        return Response(success(dict(pages.get_paginated_response(results).data)))
+
+    def _started(self, download: Download, payload: DownloadRequest, code: int = status.HTTP_200_OK) -> Response:
+        shown = DownloadSerializer(download).data
+        data = {**described(payload), "savePath": shown["savePath"], "id": shown["id"]}
+        return Response(success(data), code)
+
+
+class DownloadStopView(DownloadAPIView):
+    """Stop a running download."""
+
+    @extend_schema(
+        operation_id="download_stop",
+        request=DownloadRequestSerializer,
+        responses={
+            200: _envelope(
+                "DownloadStopped",
+                inline_serializer(
+                    "DownloadStoppedData",
+                    {"origin": inline_serializer("DownloadOrigin", _NAMED), "id": serializers.UUIDField()},
+                ),
+            ),
+            **dict.fromkeys((400, 401, 404), _FAIL),
+        },
+        examples=[_EXAMPLE],
+    )
+    def post(self, request: Request) -> Response:
+        """End the download within a second; its bytes are kept."""
+        payload = self.parsed(request)
+        download = downloads.stop(user=self.caller(request), request=payload)
+        return Response(success({"origin": described(payload), "id": str(download.pk)}))
+
+
+class DownloadCheckView(DownloadAPIView):
+    """Look at a running download."""
+
+    @extend_schema(
+        operation_id="download_check",
+        request=DownloadRequestSerializer,
+        responses={
+            200: _envelope(
+                "DownloadChecked",
+                inline_serializer(
+                    "DownloadCheckedData", {"lastEvent": serializers.DictField(), "id": serializers.UUIDField()}
+                ),
+            ),
+            **dict.fromkeys((400, 401, 404), _FAIL),
+        },
+        examples=[_EXAMPLE],
+    )
+    def post(self, request: Request) -> Response:
+        """Tell the last event of a download that is running."""
+        download = downloads.check(user=self.caller(request), request=self.parsed(request))
+        return Response(success({"lastEvent": downloads.stream_status(download=download), "id": str(download.pk)}))
+
+
+class DownloadDetailView(DownloadAPIView):
+    """One download."""
+
+    @extend_schema(
+        operation_id="download_detail",
+        responses={
+            200: _envelope("DownloadDetail", DownloadDetailSerializer()),
+            **dict.fromkeys((401, 404), _FAIL),
+        },
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        """Tell everything about one download."""
+        rows = downloads.visible(user=self.caller(request)).prefetch_related("attempts")
+        return Response(success(DownloadDetailSerializer(get_object_or_404(rows, pk=pk)).data))
