@@ -7,15 +7,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
 
-from config import broker
 from config.redis import embedded_socket
 from config.supervisor import programs
+from tests.broker import running_broker
 
 START_SECONDS = 30
 STOP_SECONDS = 15
@@ -29,7 +29,7 @@ def web_server(data_dir: Path, **variables: str) -> Iterator[str]:
     `data_dir` becomes DATA_DIR, with a migrated database; `variables` are set besides. What the process writes is
     appended to `web.log` there. Sockets with events need `embedded_broker(data_dir)` around this.
     """
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **variables, "DATA_DIR": str(data_dir)}
+    environment = environment_of(data_dir, variables)
     manage(data_dir, "migrate", "--verbosity", "0", **variables)
     with socket.create_server(("127.0.0.1", 0)) as listening, (data_dir / "web.log").open("ab") as log:
         address = listening.getsockname()
@@ -46,32 +46,25 @@ def web_server(data_dir: Path, **variables: str) -> Iterator[str]:
 
 
 @contextmanager
-def embedded_broker(data_dir: Path) -> Iterator[Path]:
-    """Run the embedded broker where a service with this DATA_DIR looks for it, and give its socket."""
-    folder = data_dir / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = embedded_socket(folder)
-    server = broker.find_server()
-    assert server is not None
-    process = subprocess.Popen(broker.command(server, folder, path), stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not path.is_socket():
-            assert process.poll() is None, f"the broker ended with {process.returncode}"
-            assert time.monotonic() < deadline, "the broker did not start in time"
-            time.sleep(0.02)
-        yield path
-    finally:
-        stop(process)
-        path.unlink(missing_ok=True)
+def embedded_broker(data_dir: Path) -> Iterator[None]:
+    """Run the embedded broker where a service with this DATA_DIR looks for it."""
+    with running_broker(data_dir / "broker", embedded_socket(data_dir / "run")):
+        yield
 
 
 def manage(data_dir: Path, *arguments: str, **variables: str) -> str:
     """Run `manage.py` with these arguments on that DATA_DIR, and give what it printed."""
-    environment = {**os.environ, **variables, "DATA_DIR": str(data_dir)}
     command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(command, env=environment, cwd=REPOSITORY, check=True, capture_output=True, text=True)
-    return done.stdout
+    environment = environment_of(data_dir, variables)
+    return subprocess.run(
+        command, env=environment, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def environment_of(data_dir: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a service on that DATA_DIR: embedded, unless `variables` say otherwise."""
+    embedded = {"DATABASE_URL": "", "REDIS_URL": "", "DJANGO_SETTINGS_MODULE": "config.settings"}
+    return {**os.environ, **embedded, **variables, "DATA_DIR": str(data_dir)}
 
 
 def wait_until_live(url: str, process: subprocess.Popen[bytes]) -> None:

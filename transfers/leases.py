@@ -49,6 +49,18 @@ def new_owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
 
+def owner_is_gone(owner: str) -> bool:
+    """Whether the owner was a process of this host that is no more; False when that cannot be told from here."""
+    host, pid, _ = owner.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
+    return False
+
+
 def free() -> Q:
     """Rows that nobody holds."""
     return Q(lease_expires_at=None) | Q(lease_expires_at__lte=Now())
@@ -89,6 +101,16 @@ def release(row: LeasedRow, where: Q | None = None, **changes: Any) -> bool:
     """Give the row back with these changes; False when it has another holder or is not as `where` asks."""
     rows = held(row) if where is None else held(row).filter(where)
     return bool(rows.update(lease_expires_at=None, lease_owner="", **changes))
+
+
+def take_from_the_dead(rows: models.QuerySet[LeasedT]) -> int:
+    """End the leases of processes of this host that died, without waiting for their time; tell how many.
+
+    Were one of them alive after all (two hosts of one name), it would be fenced, and no byte would go wrong.
+    """
+    leased = rows.filter(lease_expires_at__gt=Now()).exclude(lease_owner="")
+    gone = [row for row in leased.only("pk", "lease_owner", "lease_epoch") if owner_is_gone(row.lease_owner)]
+    return sum(held(row).update(lease_expires_at=Now()) for row in gone)
 
 
 class Heartbeat:

@@ -73,7 +73,7 @@ def test_the_first_login_is_stored_hashed_and_forgotten(first_start: Service) ->
             content = path.read_bytes()
             assert token.encode() not in content, path
             assert password.encode() not in content, path
-    assert not (first_start.data_dir / "unshown_login").exists()
+    wait_until(lambda: not (first_start.data_dir / "unshown_login").exists(), 5)
 
 
 def test_a_second_start_on_the_same_folder_is_refused(first_start: Service) -> None:

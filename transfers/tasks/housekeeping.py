@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
-from transfers import progress
-from transfers.models import Download
+from transfers import leases, progress
+from transfers.models import Download, DownloadPart
 from transfers.models.download import Desired
 from transfers.tasks.doorbell import ring
 from transfers.tasks.download import fetch_download
@@ -18,6 +18,8 @@ MAX_RINGS = 200
 @shared_task(name="transfers.reap")
 def reap() -> None:
     """Ring again for work that nobody holds: its message was lost, its worker died, or its pause is over."""
+    leases.take_from_the_dead(Download.objects.live())
+    leases.take_from_the_dead(DownloadPart.objects.filter(done=False))
     for download in list(Download.objects.due().filter(desired=Desired.STOP)[:MAX_RINGS]):
         if Download.objects.filter(pk=download.pk).stop_unclaimed():
             download.refresh_from_db()
