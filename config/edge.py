@@ -70,9 +70,12 @@ class WholeBody:
         self._receive = receive
         self._size = size
         self._arrived = 0
+        self._ended = False
 
     async def __call__(self) -> Message:
-        """The next piece; CutOffError when the client is gone, silent, or done too early."""
+        """The next piece, and after the last one whatever comes; CutOffError when there is no next piece."""
+        if self._ended:
+            return await self._receive()
         try:
             message = await asyncio.wait_for(self._receive(), SILENCE_SECONDS)
         except TimeoutError:
@@ -80,7 +83,8 @@ class WholeBody:
         if message["type"] != "http.request":
             raise CutOffError("the client is gone")
         self._arrived += len(message.get("body", b""))
-        if not message.get("more_body", False) and self._size not in (None, self._arrived):
+        self._ended = not message.get("more_body", False)
+        if self._ended and self._size not in (None, self._arrived):
             raise CutOffError(f"{self._arrived} of {self._size} bytes came")
         return message
 
@@ -132,7 +136,7 @@ async def _with_whole_body(http: Application, unsized_bytes: int, scope: Scope, 
             return
         if unsized:
             scope["headers"] = _sized(scope["headers"], len(whole))
-        source = _replay(whole)
+        source = _replay(whole, receive)
     lasting = LastingSend(send)
     await http(scope, source, lasting)
     if lasting.failure:
@@ -145,13 +149,13 @@ def _sized(headers: Headers, size: int) -> Headers:
     return [*kept, (b"content-length", str(size).encode())]
 
 
-def _replay(body: bytes) -> Receive:
-    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def receive() -> Message:
-        return next(messages, {"type": "http.disconnect"})
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
 
-    return receive
+    return replay
 
 
 async def _refuse(refusal: Problem, send: Send) -> None:

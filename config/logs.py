@@ -41,17 +41,22 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These tell every connection and message at INFO, or every refused request at WARNING.
-    for noisy in ("urllib3", "kombu", "amqp", "asyncio", "django.db.backends", "websockets"):
+    # These tell every connection, message, query or round of a task at INFO, or every refused request at WARNING.
+    for noisy in (
+        *("urllib3", "kombu", "amqp", "asyncio", "django.db.backends", "websockets"),
+        *("celery.worker.strategy", "celery.app.trace", "celery.beat"),
+    ):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
     logging.getLogger("django.request").setLevel("ERROR")
-    logging.getLogger("django.security.DisallowedHost").addFilter(without_trace)
-    _take_over_uvicorn(level)
+    # Strangers who guess at host names, and every second in which the broker is away.
+    for frequent in ("django.security.DisallowedHost", "channels_redis.pubsub"):
+        logging.getLogger(frequent).addFilter(without_trace)
+    _take_over_uvicorn()
     # Celery asks here before it would put its own handlers and level in place.
     signals.setup_logging.connect(_leave_as_it_is, weak=False, dispatch_uid="config.logs")
 
 
-def _take_over_uvicorn(level: str) -> None:
+def _take_over_uvicorn() -> None:
     """Lead the server's own loggers, which it has set up before it imports us, to the one formatter."""
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
@@ -59,8 +64,9 @@ def _take_over_uvicorn(level: str) -> None:
     # A line a request is the business of the proxy in front; without a handler the server does not even make it.
     logging.getLogger("uvicorn.access").propagate = False
     server = logging.getLogger("uvicorn.error")
-    server.setLevel(level)
-    server.addFilter(without_query)  # it tells every WebSocket's path
+    server.addFilter(without_query)  # it tells every WebSocket's path at INFO
+    # And at DEBUG every header of a handshake, tokens among them.
+    server.setLevel(max(logging.getLogger().level, logging.INFO))
 
 
 def without_query(record: logging.LogRecord) -> bool:
@@ -71,8 +77,10 @@ def without_query(record: logging.LogRecord) -> bool:
 
 
 def without_trace(record: logging.LogRecord) -> bool:
-    """Drop a record's traceback: the event is the whole story."""
-    record.exc_info = None
+    """Put a record's exception in a few words instead of its traceback."""
+    if record.exc_info:
+        record.msg, record.args = f"{record.getMessage()} ({record.exc_info[1]!r})", ()
+        record.exc_info = None
     return True
 
 

@@ -30,14 +30,15 @@ def broker_url(redis_url: str) -> str:
     return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
 
 
-def client_options(*, blocking: bool) -> dict[str, Any]:
-    """Keyword arguments of a redis-py client; `blocking` for one that waits for messages.
+def client_options() -> dict[str, Any]:
+    """Keyword arguments of every redis-py client.
 
-    redis-py 8 gives up a silent socket after 5 s and allows 100 connections: idle WebSockets would die and
-    many at once be refused (channels_redis#422).
+    redis-py 8 by itself allows 100 connections, of which many sockets at once need more, and gives up one that is
+    silent for 5 s even where silence is awaited (channels_redis#422). So its channel layer must be the one that polls
+    with a time-out of its own (pub/sub); then a server that hangs fails a command instead of holding it for ever.
     """
     return {
-        "socket_timeout": None if blocking else 5,
+        "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "health_check_interval": 10,
         "max_connections": 10_000,

@@ -88,8 +88,8 @@ def claim(rows: models.QuerySet[LeasedT], pk: object, owner: str, **changes: Any
 
 
 def held(row: LeasedT) -> models.QuerySet[LeasedT]:
-    """The row for as long as the epoch that `row` was claimed with holds it."""
-    return type(row)._default_manager.filter(pk=row.pk, lease_epoch=row.lease_epoch)
+    """The row for as long as the claim that `row` stands for holds it: not taken over, and not given back."""
+    return type(row)._default_manager.filter(pk=row.pk, lease_epoch=row.lease_epoch, lease_owner=row.lease_owner)
 
 
 def renew(row: LeasedRow, **changes: Any) -> bool:

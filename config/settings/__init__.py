@@ -119,12 +119,12 @@ DATABASES = {"default": _database}
 # What may be lost ------------------------------------------------------------------------------------------------
 
 REDIS_URL = ENVIRONMENT.redis_url or f"unix://{quote(str(redis.embedded_socket(ENVIRONMENT.run_dir)))}"
-REDIS_OPTIONS = redis.client_options(blocking=False)
+REDIS_OPTIONS = redis.client_options()
 CHANNEL_LAYERS = {
     "default": {
         # Pub/sub keeps every socket through a restart of the server; the list-based layer closes them all.
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [{"address": REDIS_URL, **redis.client_options(blocking=True)}]},
+        "CONFIG": {"hosts": [{"address": REDIS_URL, **REDIS_OPTIONS}]},
     }
 }
 CELERY_BROKER_URL = redis.broker_url(REDIS_URL)

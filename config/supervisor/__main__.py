@@ -37,22 +37,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(arguments)
+    parser.add_argument("--try", action="store_true", dest="only_try", help="stop again as soon as everything works")
+    options = parser.parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    try:
-        environment = settings.ENVIRONMENT  # the environment is read here, on first use
-    except SystemExit as refusal:
-        print(refusal.code, file=sys.stderr)  # noqa: T201 - the command line's own words
-        return 2
     console = Console()
     try:
-        asyncio.run(Supervisor(environment, console, began).run())
-    except StartError as error:
-        console.flush(_FLUSH_SECONDS)
-        print(f"Carryon did not start: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        supervisor = Supervisor(settings.ENVIRONMENT, console, began=began, only_try=options.only_try)
+    except SystemExit as refusal:  # the settings are read on first use, and refuse to be wrong
+        return _refuse(console, str(refusal.code), 2)
+    except KeyboardInterrupt:
+        return 0  # nothing has been started yet
+    try:
+        asyncio.run(supervisor.run())
+    except (StartError, OSError) as error:
+        return _refuse(console, f"Carryon does not run: {error}", 1)
     console.flush(_FLUSH_SECONDS)
     return 0
+
+
+def _refuse(console: Console, text: str, code: int) -> int:
+    """Tell why after all that was said before; the exit code."""
+    console.flush(_FLUSH_SECONDS)
+    print(text, file=sys.stderr)  # noqa: T201 - the command line's own words
+    return code
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from config.supervisor.run_folder import READY_FILE_VARIABLE, RunFolder
 if TYPE_CHECKING:  # importing the settings reads the environment, which may be wrong
     from config.settings.environment import Environment
 
-QUEUES = "housekeeping,transfers"
+QUEUES = "housekeeping,transfers,every-worker"
 
 
 def variables(inherited: Mapping[str, str], environment: Environment, port: int, folder: RunFolder) -> dict[str, str]:

@@ -37,7 +37,7 @@ class RunFolder:
         return self.path / f"{name}.ready"
 
     def lock(self) -> None:
-        """Own the folder until `release` or death; StartError when another supervisor owns it."""
+        """Own the folder until `release` or death; StartError when another supervisor does."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.path / "lock"
         while True:

@@ -40,11 +40,12 @@ _T = TypeVar("_T")
 class Supervisor:
     """Runs the service of one environment, once."""
 
-    def __init__(self, environment: Environment, console: Console, began: float) -> None:
-        """`began` is when the start was asked for, on the monotonic clock."""
+    def __init__(self, environment: Environment, console: Console, *, began: float, only_try: bool = False) -> None:
+        """`began` is when the start was asked for, on the monotonic clock; `only_try` stops as soon as it is ready."""
         self._environment = environment
         self._console = console
         self._began = began
+        self._only_try = only_try
         self._folder = RunFolder(environment.run_dir)
         self._broker_socket = redis.embedded_socket(environment.run_dir)
         self._unshown_login = environment.data_dir / "unshown_login"
@@ -88,7 +89,8 @@ class Supervisor:
         login = await self._start(self._listener.fileno(), address)
         self._is_ready = True
         await self._unless_given_up(self._tell_ready(listener.url(address), login))
-        await self._unless_given_up(asyncio.Event().wait())
+        if not self._only_try:
+            await self._unless_given_up(asyncio.Event().wait())
 
     async def _start(self, descriptor: int, address: tuple[str, int]) -> messages.Login | None:
         """Start everything and wait until it works; the first user's login, if this is the first start.
@@ -177,8 +179,8 @@ class Supervisor:
             failures = failures + 1 if failed else 0
             if failures == FAILURES_BEFORE_GIVING_UP and not self._is_ready:
                 raise StartError(f"{child.name} does not start: it {end}; see above.")
-            if failures == FAILURES_BEFORE_REPAIR and child.program.repair is not None:
-                self._say(f"{child.name} cannot start: {child.program.repair()}")
+            if failures == FAILURES_BEFORE_REPAIR:
+                self._repair(child.program)
             pause = backoff.pause(time.monotonic() - began)
             self._say(f"{child.name} {end}; starting it again in {pause:g} s")
             await asyncio.sleep(pause)
@@ -196,6 +198,14 @@ class Supervisor:
             becoming_ready.cancel()
         was_ready = becoming_ready.done() and not becoming_ready.cancelled()
         return describe_exit(code), not was_ready and code not in (-signal.SIGKILL, -signal.SIGTERM)
+
+    def _repair(self, program: Program) -> None:
+        if program.repair is None:
+            return
+        try:
+            self._say(f"{program.name} cannot start: {program.repair()}")
+        except OSError as error:
+            self._say(f"{program.name} cannot start, and nothing could be done about it: {error}")
 
     # Stopping ----------------------------------------------------------------------------------------------------
 

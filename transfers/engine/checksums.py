@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import threading
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from transfers.engine.base import CHUNK_BYTES
-from transfers.errors import ChecksumMismatchError
+from transfers.errors import ChecksumMismatchError, SinkError
 
 INLINE_BYTES = 4 * 2**20
 """Below this size a file is hashed faster (8 ms) than its threads are worth."""
@@ -61,7 +60,7 @@ class FileHasher:
         self._changed = threading.Condition()
         self._md5, self._sha256, self._crc32 = hashlib.md5(usedforsecurity=False), hashlib.sha256(), _Crc32()
         self._threads: list[threading.Thread] = []
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
 
     def advance(self, frontier: int) -> None:
         """Tell that every byte before `frontier` is in the file."""
@@ -74,7 +73,10 @@ class FileHasher:
             self._changed.notify_all()
 
     def finish(self, size: int) -> Checksums | None:
-        """Hash what is left of `size` bytes, all of which are in the file; None when it was cancelled."""
+        """Hash what is left of `size` bytes, all of which are in the file; None when it was cancelled.
+
+        SinkError when the file cannot be read back, or has become shorter.
+        """
         with self._changed:
             self._frontier = self._final = size
             self._changed.notify_all()
@@ -82,10 +84,10 @@ class FileHasher:
             self._join()
         else:
             self._follow(self._md5.update, self._sha256.update, self._crc32.update)
-        if self._failure:
-            raise self._failure
         if self._cancelled:
             return None
+        if self._failure:
+            raise self._failure
         return Checksums(self._md5.hexdigest(), self._sha256.hexdigest(), self._crc32.hexdigest())
 
     def cancel(self) -> None:
@@ -116,12 +118,14 @@ class FileHasher:
             while frontier := self._wait_beyond(position):
                 count = os.preadv(self._fileno(), [buffer[: frontier - position]], position)
                 if count == 0:
-                    self._failure = OSError(errno.EIO, "the file is shorter than what was written to it")
+                    self._failure = SinkError(f"the file was cut to {position} bytes while it was written")
                     return
                 for update in updates:
                     update(buffer[:count])
                 position += count
         except OSError as error:
+            self._failure = SinkError(f"the file cannot be read back: {error.strerror}")
+        except Exception as error:  # noqa: BLE001 - without it, half a file's checksums would pass for the file's
             self._failure = error
 
     def _wait_beyond(self, position: int) -> int | None:

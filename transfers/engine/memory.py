@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from transfers.engine.base import CHUNK_BYTES, Reader, SourceInfo, StoredPart, Validator, ValidatorKind
 from transfers.engine.plan import Part, Plan
-from transfers.errors import SinkError, SourceChangedError
+from transfers.errors import SinkError, SourceChangedError, SourceInterruptedError
 
 
 class MemorySource:
@@ -28,6 +28,8 @@ class MemorySource:
         """Open a range; SourceChangedError when the bytes are no longer those that `stat` saw."""
         if self._seen is not None and self._seen != self.content:
             raise SourceChangedError("the bytes were replaced")
+        if end is not None and end > len(self.content):
+            raise SourceInterruptedError(f"there are {len(self.content)} bytes, not {end}")
         yield _MemoryReader(self.content[offset:end])
 
 

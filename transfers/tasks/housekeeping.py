@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from datetime import timedelta
+from typing import Any
+
+from celery import current_app, shared_task
 from django.conf import settings
+from django.db.models.functions import Now
+from kombu import Queue
 
 from transfers import leases, progress
 from transfers.models import Download, DownloadPart
 from transfers.models.download import Desired
-from transfers.tasks.doorbell import ring
+from transfers.tasks.doorbell import TRANSFERS, ring
 from transfers.tasks.download import fetch_download
 
 MAX_RINGS = 200
 """Doorbells rung at once; the rest waits for the next look, when these are taken up or expired."""
+GRACE_SECONDS = 1.0
+"""How long a doorbell may be on its way."""
+PATIENCE_SECONDS = 60.0
+"""How long work may wait while the queue is not empty: its doorbell is most likely among those."""
 
 
 @shared_task(name="transfers.reap")
@@ -24,6 +33,13 @@ def reap() -> None:
         if Download.objects.filter(pk=download.pk).stop_unclaimed():
             download.refresh_from_db()
             progress.publish(progress.download_state(download))
-    due = Download.objects.due().filter(desired=Desired.RUN).order_by("next_attempt_at")
-    for pk in due.values_list("pk", flat=True)[:MAX_RINGS]:
+    age = timedelta(seconds=PATIENCE_SECONDS if _queue_length(TRANSFERS) else GRACE_SECONDS)
+    due = Download.objects.due().filter(desired=Desired.RUN, next_attempt_at__lte=Now() - age)
+    for pk in due.order_by("next_attempt_at").values_list("pk", flat=True)[:MAX_RINGS]:
         ring(fetch_download, pk, expires_seconds=settings.ENVIRONMENT.reap_seconds * 2)
+
+
+def _queue_length(name: str) -> int:
+    with current_app.connection_for_write() as connection:
+        declared: Any = Queue(name, channel=connection.default_channel).queue_declare()
+        return int(declared.message_count)

@@ -70,10 +70,10 @@ class HttpReader:
     def _read(self, buffer: memoryview) -> int:
         try:
             count = self._body.readinto(buffer)
-        except http.client.IncompleteRead as error:
-            raise self._cut() from error
+        except http.client.IncompleteRead:
+            raise self._cut() from None
         except FOREIGN as error:
-            raise self._exchange.failure(error) from error
+            raise self._exchange.failure(error) from None
         if count == 0 and self._exchange.ended:  # a broken connection looks like one that ended
             raise self._cut()
         return count

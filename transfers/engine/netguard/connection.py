@@ -284,19 +284,28 @@ class GuardedAdapter(HTTPAdapter):
 
     def __init__(self, guard: Guard, *, pool_size: int, authorities: str | None = None) -> None:
         self._guard = guard
-        self._tls = ssl.create_default_context()
-        self._tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-        if authorities is not None:
-            self._tls.load_verify_locations(authorities)
+        self._authorities = authorities
         super().__init__(pool_connections=64, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools whose connections are guarded."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": functools.partial(_Pool, guard=self._guard),
-            "https": functools.partial(_TLSPool, guard=self._guard, ssl_context=self._tls),
-        }
+        self.poolmanager.pool_classes_by_scheme = {"http": self._pool, "https": self._tls_pool}
+
+    def _pool(self, *args: Any, **kwargs: Any) -> _Pool:
+        return _Pool(*args, **kwargs, guard=self._guard)
+
+    def _tls_pool(self, *args: Any, **kwargs: Any) -> _TLSPool:
+        return _TLSPool(*args, **kwargs, guard=self._guard, ssl_context=self._tls)
+
+    @functools.cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """One for all connections: to load the authorities takes longer than a handshake."""
+        context = ssl.create_default_context()
+        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+        if self._authorities is not None:
+            context.load_verify_locations(self._authorities)
+        return context
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave TLS to the one context, which was loaded once and always verifies."""

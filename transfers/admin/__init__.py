@@ -1,0 +1,8 @@
+"""The admin: what operators see of transfers, and the few things they may have done with them."""
+
+from transfers.admin.account import GroupAdmin, UserAdmin
+from transfers.admin.download import DownloadAdmin
+from transfers.admin.stored_file import StoredFileAdmin
+from transfers.admin.token import TokenAdmin
+
+__all__ = ["DownloadAdmin", "GroupAdmin", "StoredFileAdmin", "TokenAdmin", "UserAdmin"]

@@ -1,0 +1,52 @@
+"""Users and groups, with the forms of the admin's theme."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from knox.settings import CONSTANTS
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+_DIGEST = re.compile(rf"\b([0-9a-f]{{8}})[0-9a-f]{{{CONSTANTS.DIGEST_LENGTH - 8}}}\b")
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # the theme's types do not fit
+    """Who may use the service."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_active", "is_staff", "last_login")
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """What goes with a user; tokens are named without their digests."""
+        names, counts, missing_permissions, protected = super().get_deleted_objects(objs, request)
+        return _without_digests(names), counts, missing_permissions, protected
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # as above
+    """What several users may do together."""
+
+
+def _without_digests(names: Iterable[Any]) -> list[Any]:
+    """The same nested lists of names with every digest cut short; only names without markup hold one."""
+    return [_without_digests(name) if isinstance(name, list) else _shortened(name) for name in names]
+
+
+def _shortened(name: str) -> str:
+    return _DIGEST.sub(r"\1…", name) if _DIGEST.search(name) else name
