@@ -43,7 +43,7 @@ def configure(level: str) -> None:
     root.setLevel(level)
     # These tell every connection, message, query or round of a task at INFO, or every refused request at WARNING.
     for noisy in (
-        *("urllib3", "kombu", "amqp", "asyncio", "django.db.backends", "websockets"),
+        *("urllib3", "kombu", "amqp", "asyncio", "django.db.backends", "django.template", "websockets"),
         *("celery.worker.strategy", "celery.app.trace", "celery.beat"),
     ):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))

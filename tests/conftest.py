@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         # A real file, as in service: in memory SQLite locks whole tables, and other processes cannot see it.
-        settings.DATABASES["default"]["TEST"] = {"NAME": str(data_dir / "test.sqlite3")}
+        settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(data_dir / "test.sqlite3")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,6 +15,7 @@ import requests
 
 from config.redis import embedded_socket
 from config.supervisor import programs
+from config.supervisor.child import tethered
 from tests.broker import running_broker
 
 START_SECONDS = 30
@@ -35,7 +36,7 @@ def web_server(data_dir: Path, **variables: str) -> Iterator[str]:
         address = listening.getsockname()
         command = programs.web(listening.fileno(), address, environment).command
         process = subprocess.Popen(
-            command, env=environment, cwd=REPOSITORY, pass_fds=[listening.fileno()], stdout=log, stderr=log
+            tethered(command), env=environment, cwd=REPOSITORY, pass_fds=[listening.fileno()], stdout=log, stderr=log
         )
         url = f"http://{address[0]}:{address[1]}"
         try:

@@ -225,7 +225,8 @@ class Supervisor:
         if not self._stop.is_set():
             self._stop.set()
             self._stop_asked = now
-            self._say(f"stopping; transfers have {DRAIN_SECONDS} s to put down their work, a second Ctrl-C kills them")
+            again = ", Ctrl-C again kills them" if number == signal.SIGINT else ""
+            self._say(f"{number.name}: stopping; transfers have {DRAIN_SECONDS} s to put down their work{again}")
         elif number == signal.SIGINT and now - self._stop_asked > ECHO_SECONDS:
             self._hurry.set()
             self._say("killing what is left")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.sinks import BeginningsSuite, DurableSuite, SinkSuite
+from tests.conformance.durable_sinks import DurableSuite
+from tests.conformance.sinks import BeginningsSuite, SinkSuite
 from tests.conformance.sources import ShorteningSuite, SourceSuite, VanishingSuite
 from transfers.engine.local import LocalSink, LocalSource
 

@@ -31,7 +31,7 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def get(service: Service, path: str) -> int:
-    with urllib.request.urlopen(f"{service.url}{path}", timeout=BACK_SECONDS) as answer:
+    with urllib.request.urlopen(f"{service.url}{path}", timeout=BACK_SECONDS) as answer:  # noqa: S310 - our own
         return int(answer.status)
 
 
@@ -105,14 +105,13 @@ def test_what_is_killed_comes_back(first_start: Service, name: str) -> None:
     if name.startswith("worker"):
         wait_until((first_start.data_dir / "run" / f"{name}.ready").exists, BACK_SECONDS)
     after = first_start.pids()
-    assert {other: after[other] for other in CHILDREN - {name}} == {
-        other: before[other] for other in CHILDREN - {name}
-    }
+    assert {other: after[other] for other in CHILDREN - {name}} == {other: before[other] for other in CHILDREN - {name}}
 
 
 def test_kill_of_the_supervisor_then_a_second_start_then_a_clean_stop(tmp_path: Path) -> None:
     with running_service(tmp_path) as service:
         service.wait_until_ready()
+        wait_until(lambda: not (tmp_path / "unshown_login").exists(), 5)
         pids = service.pids()
         service.signal(signal.SIGKILL)
         service.wait()
@@ -140,6 +139,13 @@ def damage_journal(data_dir: Path) -> None:
     """Make the broker's journal one that it refuses to load: not cut short, but wrong in the middle."""
     (journal,) = (data_dir / "broker" / "appendonlydir").glob("*.incr.aof")
     journal.write_bytes(b"this is no journal\r\n" * 20)
+
+
+def test_a_start_can_be_tried(tmp_path: Path) -> None:
+    with running_service(tmp_path, [*COMMAND, "--try"]) as service:
+        service.wait_until_ready()
+        assert service.wait() == 0
+        assert rest_of_run_folder(tmp_path) == []
 
 
 def test_stop_during_the_start(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ class Exchange:
     def keeps_connection(self) -> bool:
         """Whether the connection is good for another request."""
         too_long = self.reply.is_file and self.behaviour.length_lie > 0
-        return not (self._says_close or too_long or self.behaviour.after == After.DROP)
+        as_said = self.behaviour.after != After.DROP and self.behaviour.malformed == Malformed.NO
+        return as_said and not (self._says_close or too_long)
 
     @property
     def _says_close(self) -> bool:

@@ -33,8 +33,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  #
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """What goes with a user; tokens are named without their digests."""
+        """What goes with a user, tokens named without their digests, or what keeps the user here."""
         names, counts, missing_permissions, protected = super().get_deleted_objects(objs, request)
+        if protected:  # then no permission would help, and none is asked for
+            missing_permissions = set()
         return _without_digests(names), counts, missing_permissions, protected
 
 

@@ -28,8 +28,8 @@ from transfers.models import Download
 from transfers.models.download import DownloadState
 from transfers.services import download as downloads
 
-TOLD_REFUSALS = 10
-"""Refusals of one action that are told one by one; the others are counted."""
+TOLD = 10
+"""Downloads of one action that are told of one by one; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +215,11 @@ class DownloadAdmin(ReadOnlyAdmin):
             else:
                 refused.append(f"{download}: {refusal}")
         if done:
-            self.message_user(request, f"{operation.done}: {', '.join(done)}.", messages.SUCCESS)
-        for told in refused[:TOLD_REFUSALS]:
+            named = ", ".join(done) if len(done) <= TOLD else f"{len(done)} downloads"
+            self.message_user(request, f"{operation.done}: {named}.", messages.SUCCESS)
+        for told in refused[:TOLD]:
             self.message_user(request, told, messages.WARNING)
-        if rest := refused[TOLD_REFUSALS:]:
+        if rest := refused[TOLD:]:
             self.message_user(request, f"And {len(rest)} more could not be acted upon.", messages.WARNING)
 
 

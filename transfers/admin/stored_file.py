@@ -57,7 +57,7 @@ class StoredFileAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StoredFile]:
         """All, with the downloads that brought them and without what admins must not see of those."""
-        downloads = Download.objects.defer("url").order_by("-requested_at")
+        downloads = Download.objects.defer("url_encrypted").order_by("-requested_at")
         rows: QuerySet[StoredFile] = super().get_queryset(request)
         return rows.prefetch_related(Prefetch("downloads", downloads))
 

@@ -79,6 +79,8 @@ class FileHasher:
         """
         with self._changed:
             self._frontier = self._final = size
+            if not self._threads and size >= INLINE_BYTES:  # all of it was here from an earlier run
+                self._start()
             self._changed.notify_all()
         if self._threads:
             self._join()

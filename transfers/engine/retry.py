@@ -14,6 +14,8 @@ from transfers.errors import (
 )
 
 MAX_PAUSE_SECONDS = 60.0
+MAX_DOUBLINGS = 30
+"""Enough for the shortest first pause to reach the longest one; many more would not fit a float."""
 MAX_RETRY_AFTER_SECONDS = 3600.0
 _HOPELESS = (SourceRefusedError, AddressForbiddenError, SinkError)
 
@@ -30,6 +32,7 @@ def pause_seconds(
         return None
     if isinstance(error, SourceUnreachableError) and not ever_received:
         return None
-    backoff = min(MAX_PAUSE_SECONDS, first_seconds * 2.0 ** max(fruitless - 1, 0)) * random.uniform(0.5, 1)  # noqa: S311
+    doublings = min(max(fruitless - 1, 0), MAX_DOUBLINGS)
+    backoff = min(MAX_PAUSE_SECONDS, first_seconds * 2.0**doublings) * random.uniform(0.5, 1)  # noqa: S311
     asked = (error.retry_after_seconds or 0.0) if isinstance(error, SourceBusyError) else 0.0
     return max(backoff, min(asked, MAX_RETRY_AFTER_SECONDS))

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from transfers import leases
 from transfers.engine.base import Validator, ValidatorKind
 from transfers.engine.plan import Plan
-from transfers.models.fields import EncryptedTextField
+from transfers.models.encryption import decrypt, encrypt
 from transfers.models.stored_file import StoredFile
 
 
@@ -99,12 +99,12 @@ class Download(leases.LeasedRow):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="downloads")
     cid = models.CharField("application (cid)", max_length=255)
     fid = models.CharField("file key (fid)", max_length=255, blank=True)
-    url = EncryptedTextField(editable=False, help_text="With its credentials: encrypted, never shown.")
+    url_encrypted = models.TextField(editable=False, help_text="With its credentials, which are never shown.")
     url_shown = models.TextField("URL", help_text="Without credentials.")
     request_key = models.CharField(max_length=64, editable=False, help_text="SHA-256 of what names the download.")
     url_key = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the URL without its userinfo.")
     output_folder = models.TextField(blank=True, help_text="As the client wrote it.")
-    save_path = models.TextField(help_text="Where the file is to lie.")
+    save_path = models.TextField(db_index=True, help_text="Where the file is to lie.")
 
     state = models.CharField(max_length=10, choices=DownloadState, default=DownloadState.QUEUED)
     desired = models.CharField(max_length=4, choices=Desired, default=Desired.RUN, editable=False)
@@ -156,11 +156,19 @@ class Download(leases.LeasedRow):
         indexes = [
             models.Index(fields=["state", "next_attempt_at"]),
             models.Index(fields=["user", "-requested_at"]),
-            models.Index(fields=["save_path"]),
         ]
 
     def __str__(self) -> str:
         return Path(self.save_path).name
+
+    @property
+    def url(self) -> str:
+        """The URL with its credentials, for the worker alone; SecretLostError when the secret key was changed."""
+        return decrypt(self.url_encrypted)
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self.url_encrypted = encrypt(url)
 
     @property
     def live(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +22,7 @@ from transfers.engine.local import PART_SUFFIX, numbered
 from transfers.engine.redaction import redacted, without_credentials
 from transfers.errors import AlreadyDownloadingError, NotDownloadingError, transfer_error
 from transfers.models import Download, StoredFile
-from transfers.models.download import ENDED, Desired, DownloadQuerySet, DownloadState
+from transfers.models.download import ENDED, LIVE, Desired, DownloadQuerySet, DownloadState
 from transfers.tasks import fetch_download
 from transfers.tasks.doorbell import ring
 
@@ -188,31 +190,39 @@ def _queue(download: Download, request: DownloadRequest, folder: Path) -> None:
 
 def _place(download: Download, folder: Path, name: str) -> None:
     """Give the download the first path it may write: its own, its twin's, or one that nobody has."""
-    paths = numbered(folder / name)
-    if download.save_path:
-        paths = iter([Path(download.save_path), *(path for path, _ in zip(paths, range(1000), strict=False))])
-    for path in paths:
-        others = Download.objects.filter(save_path=str(path)).exclude(pk=download.pk)
-        if others.live().exists():
+    taken = _Taken(folder / name)
+    own = [Path(download.save_path)] if download.save_path else []
+    for path in itertools.chain(own, numbered(folder / name)):
+        others = [row for row in taken.downloads.get(str(path), ()) if row.pk != download.pk]
+        if any(row.state in LIVE for row in others):
             raise AlreadyDownloadingError("another download is writing that file")
-        twin = others.filter(user_id=download.user_id, url_key=download.url_key).order_by("-requested_at").first()
-        if _may_write(download, twin, path):
+        twin = next((row for row in others if (row.user_id, row.url_key) == (download.user_id, download.url_key)), None)
+        if _may_write(download, twin, path, taken.files.get(str(path))):
             download.save_path = str(path)
             if twin is not None and not download.validator_kind:
                 _take_over(download, twin)
             return
 
 
-def _may_write(download: Download, twin: Download | None, path: Path) -> bool:
+class _Taken:
+    """Who has which of the paths that differ from this one by a number, in two queries."""
+
+    def __init__(self, path: Path) -> None:
+        prefix = str(path.with_name(path.stem))
+        self.downloads: dict[str, list[Download]] = {}
+        for row in Download.objects.filter(save_path__startswith=prefix).order_by("-requested_at"):
+            self.downloads.setdefault(row.save_path, []).append(row)
+        self.files = {file.path: file for file in StoredFile.objects.filter(path__startswith=prefix)}
+
+
+def _may_write(download: Download, twin: Download | None, path: Path, stored: StoredFile | None) -> bool:
     ours = twin is not None or download.save_path == str(path)
-    stored = StoredFile.objects.filter(path=str(path)).first()
     if stored is not None and stored.owner_id != download.user_id:
         return False
-    if path.exists() or path.is_symlink():
+    if os.path.lexists(path):
         files = {download.stored_file_id, twin.stored_file_id if twin else None}
         return stored is not None and stored.pk in files
-    unfinished = path.with_name(path.name + PART_SUFFIX)
-    return ours or not (unfinished.exists() or unfinished.is_symlink())
+    return ours or not os.path.lexists(path.with_name(path.name + PART_SUFFIX))
 
 
 def _take_over(download: Download, twin: Download) -> None:

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -21,14 +22,23 @@ from transfers.engine.copying import Allotment, Watch, WholePlan, copy
 from transfers.engine.http import HttpSource
 from transfers.engine.local import LocalSink
 from transfers.engine.plan import Plan, shared, whole
-from transfers.errors import Interrupted, Interruption, SourceProtocolError, TransferError
+from transfers.errors import (
+    ChecksumMismatchError,
+    Interrupted,
+    Interruption,
+    SourceProtocolError,
+    TransferError,
+)
 from transfers.limits import Pacer, Slots
 from transfers.models import Download, DownloadAttempt, StoredFile
 from transfers.models.download import AttemptOutcome
 from transfers.tasks.parts import LeasedParts, Speed, lay_out
 from transfers.tasks.source import http_source
 
+log = structlog.get_logger(__name__)
+
 MAX_SOURCE_CHANGES = 3
+"""Other files than before, in one run, after which a source is taken whole in one go."""
 
 
 class Attempt:
@@ -37,6 +47,8 @@ class Attempt:
     def __init__(self, download: Download, slots: Slots) -> None:
         self.download = download
         self.streaming = False
+        self.in_one_go = False
+        """Whether the file is taken whole, from its start, because its ranges cannot be trusted."""
         self._slots = slots
         self._source: HttpSource | None = None
         self._hasher: FileHasher | None = None
@@ -62,6 +74,14 @@ class Attempt:
             self._learn(error)
             self._note(record, AttemptOutcome.FAILED, error)
             raise
+        except DatabaseError:
+            raise  # nothing can be written down now: the lease brings the download back when the database is
+        except Exception as unexpected:
+            log.exception("attempt broke", download=str(self.download.pk))
+            error = TransferError("something unexpected went wrong; it has been logged")
+            self._learn(error)
+            self._note(record, AttemptOutcome.FAILED, error)
+            raise error from unexpected
         self._note(record, AttemptOutcome.COMPLETED)
 
     def interrupt(self, reason: Interruption) -> None:
@@ -115,11 +135,12 @@ class Attempt:
             closing.callback(sink.close)
             sink.begin(plan)
             checksums = self._copy(source, sink, plan, closing, record)
-            checksums.verify(info.digests)
+            self._verify(checksums, info, sink)
             self._check()
             size = self._watch.moved if self._watch is not None and plan.size is None else plan.size or 0
-            sink.complete(size)
+            sink.publish(size)
             self._store(sink.path, size, checksums, info)
+            sink.complete(size)  # last: whoever goes on after a crash before it finds the file, and fetches nothing
 
     def _already_here(self, source: HttpSource) -> bool:
         """Whether the file is here from an earlier time, and still what the source has; then it is completed."""
@@ -135,9 +156,17 @@ class Attempt:
     def _plan(self, info: SourceInfo) -> tuple[Plan, str]:
         """The plan and generation that were made before, while they still fit the source; else new ones."""
         download = self.download
+        digest = hashlib.sha256(f"{download.url_key} {info.size} {info.validator}".encode())
+        generation = digest.hexdigest() if info.resumable else uuid.uuid4().hex
+        if download.validator_kind and generation != download.generation and not download.ranges_broken:
+            # Another file than before: how far that one came says nothing of this one. A source that changes again
+            # and again is taken whole in one go, where its changes do not matter.
+            download.high_water = 0
+            download.source_changes += 1
+            download.ranges_broken = download.source_changes >= MAX_SOURCE_CHANGES
+        self.in_one_go = download.ranges_broken
         if not info.resumable or download.ranges_broken:
             return whole(info.size), uuid.uuid4().hex
-        generation = hashlib.sha256(f"{download.url_key} {info.size} {info.validator}".encode()).hexdigest()
         if download.generation == generation and download.plan is not None:
             return download.plan, generation
         large = info.size is not None and info.size >= settings.ENVIRONMENT.download_parallel_min_bytes
@@ -145,12 +174,6 @@ class Attempt:
 
     def _begin(self, info: SourceInfo, plan: Plan, generation: str) -> None:
         download, validator = self.download, info.validator
-        if download.validator_kind and generation != download.generation and not download.ranges_broken:
-            # Another file than before: how far that one came says nothing of this one. A source that changes again
-            # and again is taken whole in one go, where its changes do not matter.
-            download.high_water = 0
-            download.source_changes += 1
-            download.ranges_broken = download.source_changes >= MAX_SOURCE_CHANGES
         facts = {
             "size": plan.size,
             "part_size": plan.part_size,
@@ -190,6 +213,13 @@ class Attempt:
         if checksums is None:
             raise Interrupted(self._reason or Interruption.FENCED)
         return checksums
+
+    def _verify(self, checksums: Checksums, info: SourceInfo, sink: LocalSink) -> None:
+        try:
+            checksums.verify(info.digests)
+        except ChecksumMismatchError:
+            sink.abort()  # some of the bytes are wrong, and nobody can tell which
+            raise
 
     def _connections(self, plan: Plan) -> int:
         wanted = min(settings.ENVIRONMENT.download_connections_per_file, len(plan))
@@ -236,7 +266,7 @@ class Attempt:
         gained = moved > download.high_water
         download.high_water = max(moved, download.high_water)
         download.fruitless_attempts = 0 if gained else download.fruitless_attempts + 1
-        download.ranges_broken |= isinstance(error, SourceProtocolError)
+        download.ranges_broken |= isinstance(error, SourceProtocolError | ChecksumMismatchError)
         if not download.mark_progress(
             high_water=download.high_water,
             fruitless_attempts=download.fruitless_attempts,
@@ -258,9 +288,8 @@ class Attempt:
 
     def _moved(self) -> int:
         """Bytes of the file that are here, whoever fetched them."""
-        if self._parts is not None:
-            return self._parts.moved()
-        return self._watch.moved if self._watch is not None else 0
+        ours = self._watch.moved if self._watch is not None else 0
+        return max(ours, self._parts.moved()) if self._parts is not None else ours
 
     def _newly_fetched(self) -> int:
         """Bytes fetched since this was last asked."""

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from transfers import leases, progress
 from transfers.engine.retry import pause_seconds
-from transfers.errors import Interrupted, Interruption, TransferError
+from transfers.errors import ChecksumMismatchError, Interrupted, Interruption, TransferError
 from transfers.limits import Slots
 from transfers.models import Download, DownloadAttempt
 from transfers.models.download import AttemptOutcome, Desired, DownloadState
@@ -95,7 +95,7 @@ class _Fetch:
             try:
                 self._attempt.run()
             except TransferError as error:
-                if not self._pause(error):
+                if not self._pause(self._attempt, error):
                     return
             else:
                 return
@@ -109,7 +109,7 @@ class _Fetch:
                 return False
         return True
 
-    def _pause(self, error: TransferError) -> bool:
+    def _pause(self, attempt: Attempt, error: TransferError) -> bool:
         """Wait before the next attempt; False when there is none to be made here."""
         seconds = pause_seconds(
             error,
@@ -118,6 +118,8 @@ class _Fetch:
             first_seconds=self._environment.download_retry_seconds,
             max_attempts=self._environment.download_max_attempts,
         )
+        if isinstance(error, ChecksumMismatchError) and attempt.in_one_go:
+            seconds = None  # it was the second one, so the promise is wrong, or whoever gave it
         log.info("attempt failed", download=str(self.download.pk), code=error.code, retry_in_seconds=seconds)
         if seconds is None:
             if self.download.mark_failed(error.code, error.message):

@@ -38,7 +38,8 @@ def lay_out(download: Download, generation: str, plan: Plan, stored: dict[int, S
         for part in plan
         if part.number not in have
     )
-    rows.filter(number__in=[number for number, was in have.items() if was and number not in done]).update(done=False)
+    lost = [number for number, was in have.items() if was and number not in done]
+    rows.filter(number__in=lost).update(done=False, stored=0)
     for number in done - {number for number, was in have.items() if was}:
         rows.filter(number=number).update(done=True, stored=plan.part(number).size or 0)
 

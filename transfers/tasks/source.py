@@ -9,7 +9,9 @@ from django.conf import settings
 
 from transfers.engine import http
 from transfers.engine.netguard import Allowance
+from transfers.errors import SourceRefusedError
 from transfers.models import Download
+from transfers.models.encryption import SecretLostError
 
 
 @functools.cache
@@ -22,8 +24,12 @@ def _session() -> requests.Session:
 def http_source(download: Download) -> http.HttpSource:
     """A fresh source of the download's URL; AddressForbiddenError when it is one that may not be fetched."""
     environment = settings.ENVIRONMENT
+    try:
+        url = download.url
+    except SecretLostError:
+        raise SourceRefusedError("the stored URL cannot be read since the secret key was changed") from None
     return http.HttpSource(
-        download.url,
+        url,
         _session(),
         connect_timeout_seconds=environment.download_connect_timeout_seconds,
         stall_seconds=environment.download_stall_seconds,

@@ -109,6 +109,18 @@ def test_a_body_arrives_whole() -> None:
     assert (exchange.status, exchange.body) == (200, b"4:abcd")
 
 
+@pytest.mark.parametrize("headers", [{"content_length": "4"}, {"content_length": "4", "expect": "100-continue"}, {}])
+def test_who_leaves_after_the_body_has_cut_nothing_off(headers: dict[str, str]) -> None:
+    seen: list[str] = []
+
+    async def look(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend([(await receive())["type"], (await receive())["type"]])
+
+    Exchange(look, piece(b"abcd" if headers else b""), **headers).run()
+
+    assert seen == ["http.request", "http.disconnect"]
+
+
 @pytest.mark.parametrize(
     "events",
     [
