@@ -12,10 +12,11 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from transfers import progress
+from transfers.progress import ProgressEvent
 from transfers.services import download as downloads
 
 SNAPSHOT_SECONDS = 15.0
-"""How often the present state is sent again: a lost frame is made up for by the next snapshot at the latest."""
+"""How often the present state is sent again: what was lost, an end too, is made up for by the next one at the latest."""
 
 
 class EventsConsumer(AsyncWebsocketConsumer):
@@ -31,8 +32,9 @@ class EventsConsumer(AsyncWebsocketConsumer):
         user = self.scope["user"]
         self.group = progress.EVERYBODY if user.is_staff else progress.group_of(user.pk)
         await self.channel_layer.group_add(self.group, self.channel_name)
+        self.ends: dict[str, int] = {}  # revisions by id: the ends that were told and may be among the next snapshot
         await self.accept(subprotocol=self.scope.get("carryon_subprotocol"))  # type: ignore[no-untyped-call]
-        await self._send_snapshot(ended=True)
+        await self._send_snapshot()
         self.snapshots = asyncio.create_task(self._repeat_snapshot())
 
     async def disconnect(self, code: int) -> None:  # noqa: ARG002 - given by Channels
@@ -47,22 +49,33 @@ class EventsConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Nothing is expected from listeners, and nothing is taken amiss."""
 
-    async def progress(self, event: dict[str, Any]) -> None:
+    async def progress(self, message: dict[str, Any]) -> None:
         """Forward an event that matches."""
-        if all(event["keys"].get(name) == value for name, value in self.filters.items()):
-            await self._send_frame(event["name"], event["body"])
+        event = ProgressEvent(**message["event"])
+        if all(event.keys.get(name) == value for name, value in self.filters.items()):
+            await self._tell(event)
 
     async def _repeat_snapshot(self) -> None:
         while True:
             await asyncio.sleep(SNAPSHOT_SECONDS)
-            await self._send_snapshot(ended=False)
+            await self._send_snapshot()
 
-    async def _send_snapshot(self, *, ended: bool) -> None:
+    async def _send_snapshot(self) -> None:
+        told_before = set(self.ends)
         read = database_sync_to_async(downloads.snapshot)
         filters = {"cid": "", "fid": "", **self.filters}
-        for event in await read(user=self.scope["user"], ended=ended, **filters):
-            await self._send_frame(event.name, event.body)
+        events = await read(user=self.scope["user"], ended=True, **filters)
+        for event in events:
+            await self._tell(event)
+        for key in told_before.difference(event.body["id"] for event in events):
+            del self.ends[key]
 
-    async def _send_frame(self, name: str, body: dict[str, Any]) -> None:
-        inner = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-        await self.send(text_data=json.dumps([name, inner], separators=(",", ":"), ensure_ascii=False))  # type: ignore[no-untyped-call]
+    async def _tell(self, event: ProgressEvent) -> None:
+        """Send a frame, unless it says less than the end that was told of the same transfer."""
+        key, revision = event.body["id"], event.body["revision"]
+        if event.is_state and revision < self.ends.get(key, -1) + event.is_end:
+            return
+        if event.is_end:
+            self.ends[key] = revision
+        inner = json.dumps(event.body, separators=(",", ":"), ensure_ascii=False)
+        await self.send(text_data=json.dumps([event.name, inner], separators=(",", ":"), ensure_ascii=False))  # type: ignore[no-untyped-call]

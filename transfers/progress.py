@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -25,12 +25,19 @@ MAX_PENDING = 1000
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """One thing to tell: the event's name, whose it is, and its body; `keys` are what listeners filter by."""
+    """One thing to tell: the event's name, whose it is, and its body; `keys` are what listeners filter by.
+
+    The body's `id` and `revision` tell a listener which of two events of one transfer is the later one.
+    """
 
     name: str
     user_id: int
     body: dict[str, Any]
     keys: dict[str, str] = field(default_factory=dict)
+    is_state: bool = False
+    """Whether it tells where the transfer stands, so that it stands for every one before it."""
+    is_end: bool = False
+    """Whether nothing comes after it until the transfer is started again."""
 
 
 def group_of(user_id: int) -> str:
@@ -53,7 +60,7 @@ def download_began(download: Download, offset: int) -> ProgressEvent:
 
 def download_state(download: Download) -> ProgressEvent:
     """Where it stands now."""
-    return _download_event(download, stream_status(download))
+    return _download_event(download, stream_status(download), is_state=True, is_end=not download.live)
 
 
 def stream_status(download: Download) -> dict[str, Any]:
@@ -72,10 +79,10 @@ def _message(status: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"action": "stream_status", "status": status, "data": data}
 
 
-def _download_event(download: Download, message: dict[str, Any]) -> ProgressEvent:
+def _download_event(download: Download, message: dict[str, Any], **flags: bool) -> ProgressEvent:
     keys = {"cid": download.cid, "fid": download.fid}
     body = {**keys, "message": message, "id": str(download.pk), "revision": download.revision}
-    return ProgressEvent("download_stream", download.user_id, body, keys)
+    return ProgressEvent("download_stream", download.user_id, body, keys, **flags)
 
 
 class _Publisher:
@@ -100,7 +107,7 @@ class _Publisher:
             return self._loop
 
     async def _send(self, event: ProgressEvent) -> None:
-        message = {"type": "progress", "name": event.name, "body": event.body, "keys": event.keys}
+        message = {"type": "progress", "event": asdict(event)}
         try:
             layer = get_channel_layer()  # type: ignore[no-untyped-call]
             for group in (group_of(event.user_id), EVERYBODY):

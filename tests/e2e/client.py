@@ -134,7 +134,7 @@ class Client:
     """One user of a running service."""
 
     def __init__(self, url: str, token: str, cid: str = "e2e") -> None:
-        self._url, self._token, self.cid = url, token, cid
+        self._url, self.token, self.cid = url, token, cid
         self._headers = {"Authorization": f"Token {token}"}
 
     def payload(self, url: str, fid: str, folder: str = "") -> dict[str, str]:
@@ -184,7 +184,7 @@ class Client:
 
     def socket_url(self, **filters: str) -> str:
         """Where the user's events are told."""
-        return f"ws://{urlsplit(self._url).netloc}/ws/events/?{urlencode({'token': self._token, **filters})}"
+        return f"ws://{urlsplit(self._url).netloc}/ws/events/?{urlencode({'token': self.token, **filters})}"
 
     @contextmanager
     def listening(self, **filters: str) -> Iterator[Listener]:

@@ -133,7 +133,7 @@ def test_the_url_with_its_password_is_not_even_read(
         html = text(admin_client.get(page_of(download) if path == "page" else path))
     assert SECRET not in html
     assert "media.example" in html
-    assert not [query for query in queries if '"transfers_download"."url",' in query["sql"]]
+    assert not [query for query in queries if '"url_encrypted"' in query["sql"]]
     assert [query for query in queries if '"transfers_download"."url_shown"' in query["sql"]]
 
 
@@ -361,6 +361,13 @@ def test_a_folder_that_may_be_used_no_longer_is_told(admin_client: Client, make:
     ]
 
 
+def test_a_url_that_cannot_be_read_any_more_is_told(admin_client: Client, make: Callable[..., Download]) -> None:
+    download = make(state="failed", url_encrypted="written under another secret key")
+    assert operate(admin_client, download, "retry") == [
+        "film.mov: not retried: it was encrypted under another secret key."
+    ]
+
+
 def test_a_bulk_action_tells_what_became_of_each(
     admin_client: Client, admin_user: User, make: Callable[..., Download]
 ) -> None:
@@ -376,6 +383,7 @@ def test_a_bulk_action_tells_what_became_of_each(
 def test_many_are_counted(admin_client: Client, make: Callable[..., Download]) -> None:
     rows = [make(f"{number}.bin") for number in range(TOLD + 3)]
     assert act(admin_client, "stop", *rows) == [f"Stopped: {TOLD + 3} downloads."]
+    assert f"Stopped: {TOLD + 3} downloads." in text(admin_client.get(LIST))
     refused = act(admin_client, "stop", *rows)
     assert len(refused) == TOLD + 1
     assert refused[-1] == "And 3 more could not be acted upon."

@@ -35,6 +35,7 @@ from tests.origin import (
     http_date,
     self_signed,
 )
+from tests.origin.wire import wait_until
 from transfers.engine.base import SourceInfo, Validator, ValidatorKind
 from transfers.engine.http import USER_AGENT, HttpSource, session
 from transfers.engine.netguard import Allowance
@@ -147,6 +148,24 @@ class TestAnHonestServer:
         with one.open(0, None) as reader:
             assert reader.readinto(memoryview(bytearray(10))) > 0
         assert fetch(source(url)) == FILE.read()
+
+    def test_a_body_that_was_left_ends_its_connection(self, origin: Origin, source: Open) -> None:
+        one = source(origin.add("/f", FILE, Behaviour(stall_after=1_000_000)))
+        one.stat()
+        with one.open(0, None) as reader:
+            assert reader.readinto(memoryview(bytearray(10))) > 0
+        assert wait_until(lambda: origin.connections == 0)
+        one.stat()
+        one.close()
+        assert wait_until(lambda: origin.connections == 0)
+
+    def test_a_connection_that_the_server_gave_up_is_replaced(self, source: Open) -> None:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncontent"
+        with Script(answer, ends_when_asked_again=True) as script:
+            for _ in range(3):
+                one = source(script.url)
+                one.stat()
+                assert fetch(one) == b"content"
 
     def test_an_empty_file(self, origin: Origin, source: Open) -> None:
         one = source(origin.add("/f", b""))
@@ -279,9 +298,10 @@ FAILURES: dict[str, tuple[Behaviour, type[SourceError], str]] = {
 class Script:
     """Says the same to whoever connects, once it is asked something; then ends the connection, or stays silent."""
 
-    def __init__(self, answer: bytes, *, stays: bool = False) -> None:
+    def __init__(self, answer: bytes, *, stays: bool = False, ends_when_asked_again: bool = False) -> None:
         self._answer = answer
         self._stays = stays
+        self._ends_when_asked_again = ends_when_asked_again
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._port = self._listener.getsockname()[1]
@@ -295,7 +315,9 @@ class Script:
 
     def __exit__(self, *_: object) -> None:
         self._answer = b""
-        self._stays = True
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         socket.create_connection(("127.0.0.1", self._port)).close()
         self._thread.join()
         for each in (self._listener, *self._open):
@@ -306,9 +328,12 @@ class Script:
             connection, _ = self._listener.accept()
             self._open.append(connection)
             self.connected.set()
-            if not connection.recv(65536):
+            if not connection.recv(65536) and not self._answer:
                 return
-            connection.sendall(self._answer)
+            with contextlib.suppress(OSError):
+                connection.sendall(self._answer)
+                if self._ends_when_asked_again:
+                    connection.recv(65536)
             if not self._stays:
                 connection.close()
 

@@ -26,6 +26,7 @@ from transfers.admin.read_only import ReadOnlyAdmin
 from transfers.errors import CarryonError
 from transfers.models import Download
 from transfers.models.download import DownloadState
+from transfers.models.encryption import SecretLostError
 from transfers.services import download as downloads
 
 TOLD = 10
@@ -87,9 +88,9 @@ class DownloadAdmin(ReadOnlyAdmin):
         js = [Script("transfers/admin-progress.js", defer=True)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Download]:
-        """All; the URL with its credentials is not even read."""
+        """All; what holds the URL's credentials is not even read."""
         rows: QuerySet[Download] = super().get_queryset(request)
-        return rows.defer("url")
+        return rows.defer("url_encrypted")
 
     # The list ----------------------------------------------------------------------------------------------------
 
@@ -230,8 +231,8 @@ def _attempted(download: Download, operation: Operation) -> str | None:
         return f"not {operation.done.lower()}, it is {state}."
     try:
         operation.act(download=download)
-    except CarryonError as error:
-        return f"not {operation.done.lower()}: {error.message}."
+    except (CarryonError, SecretLostError) as error:
+        return f"not {operation.done.lower()}: {error}."
     return None
 
 

@@ -78,10 +78,10 @@ class Attempt:
             raise  # nothing can be written down now: the lease brings the download back when the database is
         except Exception as unexpected:
             log.exception("attempt broke", download=str(self.download.pk))
-            error = TransferError("something unexpected went wrong; it has been logged")
-            self._learn(error)
-            self._note(record, AttemptOutcome.FAILED, error)
-            raise error from unexpected
+            told = TransferError("something unexpected went wrong; it has been logged")
+            self._learn(told)
+            self._note(record, AttemptOutcome.FAILED, told)
+            raise told from unexpected
         self._note(record, AttemptOutcome.COMPLETED)
 
     def interrupt(self, reason: Interruption) -> None:
@@ -140,7 +140,8 @@ class Attempt:
             size = self._watch.moved if self._watch is not None and plan.size is None else plan.size or 0
             sink.publish(size)
             self._store(sink.path, size, checksums, info)
-            sink.complete(size)  # last: whoever goes on after a crash before it finds the file, and fetches nothing
+            sink.complete(size)  # not before: whoever goes on after a crash finds the file, and fetches nothing
+            self._tell_end()
 
     def _already_here(self, source: HttpSource) -> bool:
         """Whether the file is here from an earlier time, and still what the source has; then it is completed."""
@@ -151,6 +152,7 @@ class Attempt:
             return False
         self._announce(stored.size)
         self._end(stored)
+        self._tell_end()
         return True
 
     def _plan(self, info: SourceInfo) -> tuple[Plan, str]:
@@ -249,8 +251,6 @@ class Attempt:
     def _end(self, stored: StoredFile) -> None:
         if not self.download.mark_completed(stored, bytes_fetched=F("bytes_fetched") + self._newly_fetched()):
             raise Interrupted(Interruption.FENCED)
-        progress_of = Download.objects.get(pk=self.download.pk)
-        transaction.on_commit(lambda: progress.publish(progress.download_state(progress_of)))
 
     # What is told and learned
 
@@ -258,6 +258,10 @@ class Attempt:
         self.streaming = True
         self.download.bytes_done = offset
         progress.publish(progress.download_began(self.download, offset))
+
+    def _tell_end(self) -> None:
+        self.download.refresh_from_db()
+        progress.publish(progress.download_state(self.download))
 
     def _learn(self, error: TransferError) -> None:
         """Keep what this attempt proved: how far it came, and whether the source's ranges can be trusted."""

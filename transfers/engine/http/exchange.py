@@ -134,7 +134,7 @@ class Exchange:
             failure = self.failure(error)
             if failure is error:
                 raise
-            raise failure from None  # requests and urllib3 quote the URL, query and all
+            raise failure from None  # what requests and urllib3 say may quote the URL, query and all
 
     def _send(self, prepared: requests.PreparedRequest) -> requests.Response:
         """Ask by the adapter itself: a session would read the bodies of redirects, whatever their size."""

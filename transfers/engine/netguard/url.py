@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from transfers.errors import AddressForbiddenError
+
+# Characters at which readers of URLs disagree about where the host ends.
+_READ_DIFFERENTLY = re.compile(r"[\s\\<>^|{}\"`]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 PORTS = {"http": 80, "https": 443}
 """The schemes that may be fetched, and the port each has when the URL names none."""
@@ -29,6 +34,8 @@ def check_url(url: str) -> SplitResult:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise AddressForbiddenError("this is not a URL") from None
+    if _READ_DIFFERENTLY.search(parts.netloc) or _CONTROL.search(url):
+        raise AddressForbiddenError("this is not a URL")
     if parts.scheme not in PORTS:
         raise AddressForbiddenError("only http and https URLs can be fetched")
     if not host or port == 0:

@@ -171,6 +171,7 @@ class TestUrls:
             "HTTPS://EXAMPLE.com:8443/x",
             "http://[2606:4700::1111]/",
             "http://user:secret@example.com/",
+            "http://example.com/two words",
             "http://2130706433/",  # the connection finds out where such a spelling leads
         ],
     )
@@ -199,6 +200,12 @@ class TestUrls:
             "http://[::1/",
             "http://[fe80::1%25eth0]/",
             "http://127%2e0.0.1/",
+            "http://good.example\\@evil.example/",
+            "http://evil.example\\.good.example/",
+            "http://two words/",
+            "http://a\nb/",
+            "http://example.com/a\r\nX: y",
+            "http://example.com/\x00",
         ],
     )
     def test_may_not(self, url: str) -> None:

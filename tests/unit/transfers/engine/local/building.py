@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from transfers.engine.base import Reader
 from transfers.engine.copying import Watch, WholePlan, copy
 from transfers.engine.local import LocalSink
 from transfers.engine.memory import MemorySource
@@ -84,14 +83,3 @@ def half_built(folder: Path) -> None:
     write_beginning(sink, 2, 3000)
     write(sink, 3)
     sink.close()
-
-
-class Pieces:
-    """A reader that asks, before each piece it gives, what to do."""
-
-    def __init__(self, inner: Reader, before: object) -> None:
-        self._inner, self._before = inner, before
-
-    def readinto(self, buffer: memoryview) -> int:
-        self._before()  # type: ignore[operator]
-        return self._inner.readinto(buffer)
