@@ -16,7 +16,7 @@ from transfers.progress import ProgressEvent
 from transfers.services import download as downloads
 
 SNAPSHOT_SECONDS = 15.0
-"""How often the present state is sent again: what was lost, an end too, is made up for by the next one at the latest."""
+"""How often the present state is sent again: whatever frame was lost, an end too, is made up for by the next one."""
 
 
 class EventsConsumer(AsyncWebsocketConsumer):
@@ -64,7 +64,7 @@ class EventsConsumer(AsyncWebsocketConsumer):
         told_before = set(self.ends)
         read = database_sync_to_async(downloads.snapshot)
         filters = {"cid": "", "fid": "", **self.filters}
-        events = await read(user=self.scope["user"], ended=True, **filters)
+        events = await read(user=self.scope["user"], **filters)
         for event in events:
             await self._tell(event)
         for key in told_before.difference(event.body["id"] for event in events):

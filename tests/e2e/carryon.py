@@ -29,8 +29,8 @@ _LEFTOVERS = ("*.part", "*.part.journal", "*.new")
 class Carryon:
     """A running service and its first user, who is staff."""
 
-    def __init__(self, service: Service, variables: dict[str, str]) -> None:
-        token = service.told("token")
+    def __init__(self, service: Service, variables: dict[str, str], token: str | None = None) -> None:
+        token = token or service.told("token")
         assert token is not None
         self.service = service
         self.variables = variables
@@ -117,14 +117,17 @@ class Carryon:
 
 
 @contextmanager
-def running_carryon(data_dir: Path, **variables: str) -> Iterator[Carryon]:
-    """Start the service, with `variables` in its environment, and wait until it is ready."""
+def running_carryon(data_dir: Path, *, token: str | None = None, **variables: str) -> Iterator[Carryon]:
+    """Start the service, with `variables` in its environment, and wait until it is ready.
+
+    `token` is the first user's, where it is not the first start. A service that ends by itself fails the test.
+    """
     chosen = {"FETCH_ALLOW": "127.0.0.1,localhost", "DATABASE_URL": "", "REDIS_URL": "", **variables}
     with running_service(data_dir, **chosen) as service:
         service.wait_until_ready()
-        yield Carryon(service, chosen)
+        yield Carryon(service, chosen, token)
         code = service.process.poll()
-        assert code is None, f"the service ended before its time with {code}:\n{service.output[-5000:]}"
+        assert code in (None, -signal.SIGKILL), f"it ended before its time with {code}:\n{service.output[-5000:]}"
 
 
 def sha256(path: Path | str) -> str:

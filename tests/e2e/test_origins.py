@@ -285,7 +285,8 @@ class Trial:
         path = Path(frame.data["savePath"])
         assert path.stat().st_size == file.size
         assert sha256(path) == file.sha256()
-        detail = self.carryon.admin.detail(self.answer.id)
+        # A file that came in faster than it could be hashed has its checksums a little later.
+        detail = self.carryon.admin.wait_for(self.answer.id, lambda detail: detail["storedFile"]["sha256"])
         assert (detail["state"], detail["downloaded"], detail["totalSize"]) == (COMPLETED, file.size, file.size)
         assert (detail["storedFile"]["sha256"], detail["storedFile"]["md5"]) == (file.sha256(), file.md5())
         assert (detail["error"], detail["errorCode"]) == ("", "")

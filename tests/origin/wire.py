@@ -73,10 +73,9 @@ class Wire:
     def _send_some(self, view: memoryview, rate: float | None) -> int:
         if rate is None:
             return self._socket.send(view)
+        self.pause(self._due - time.monotonic())  # not after it: a client that has all may have its next question sent
         sent = self._socket.send(view[: max(1, int(rate * TICK_SECONDS))])
-        now = time.monotonic()
-        self._due = max(self._due, now - TICK_SECONDS) + sent / rate
-        self.pause(self._due - now)
+        self._due = max(self._due, time.monotonic() - TICK_SECONDS) + sent / rate
         return sent
 
     def end(self, *, silently: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from transfers.errors import ChecksumMismatchError, SinkError
 
 INLINE_BYTES = 4 * 2**20
 """Below this size a file is hashed faster (8 ms) than its threads are worth."""
+NICENESS = 10
+"""How far a hashing thread stands back behind the copy, which others wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class FileHasher:
         self._changed = threading.Condition()
         self._md5, self._sha256, self._crc32 = hashlib.md5(usedforsecurity=False), hashlib.sha256(), _Crc32()
         self._threads: list[threading.Thread] = []
+        self._positions: dict[int, int] = {}
         self._failure: Exception | None = None
 
     def advance(self, frontier: int) -> None:
@@ -92,6 +96,11 @@ class FileHasher:
             raise self._failure
         return Checksums(self._md5.hexdigest(), self._sha256.hexdigest(), self._crc32.hexdigest())
 
+    def lag(self, size: int) -> int:
+        """Bytes of `size` that are not hashed yet."""
+        positions = list(self._positions.values())
+        return size - (min(positions) if len(positions) == len(self._threads) > 0 else 0)
+
     def cancel(self) -> None:
         """End soon without a result; fine at any time and from any thread."""
         with self._changed:
@@ -116,6 +125,8 @@ class FileHasher:
     def _follow(self, *updates: Callable[[memoryview], None]) -> None:
         buffer = memoryview(bytearray(CHUNK_BYTES))
         position = 0
+        if self._threads:
+            _yield_to_others()
         try:
             while frontier := self._wait_beyond(position):
                 count = os.preadv(self._fileno(), [buffer[: frontier - position]], position)
@@ -125,6 +136,7 @@ class FileHasher:
                 for update in updates:
                     update(buffer[:count])
                 position += count
+                self._positions[threading.get_ident()] = position
         except OSError as error:
             self._failure = SinkError(f"the file cannot be read back: {error.strerror}")
         except Exception as error:  # noqa: BLE001 - without it, half a file's checksums would pass for the file's
@@ -135,3 +147,9 @@ class FileHasher:
         with self._changed:
             self._changed.wait_for(lambda: self._frontier > position or self._final is not None or self._cancelled)
             return None if self._cancelled or self._frontier <= position else self._frontier
+
+
+def _yield_to_others() -> None:
+    """Let this thread have what the copy leaves of the processors (a nice value of its own, which only Linux knows)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

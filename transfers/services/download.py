@@ -131,14 +131,13 @@ def stream_status(*, download: Download) -> dict[str, Any]:
     return progress.stream_status(download)
 
 
-def snapshot(*, user: AbstractBaseUser, cid: str, fid: str, ended: bool) -> list[progress.ProgressEvent]:
+def snapshot(*, user: AbstractBaseUser, cid: str, fid: str) -> list[progress.ProgressEvent]:
     """Where the matching downloads stand, oldest first; empty filters match all.
 
-    With `ended` the ones that ended just now are told too, and every one that a `fid` names.
+    Of those that ended it tells the ones that did so just now, and every one that a `fid` names.
     """
     wanted = Q(state__in=(DownloadState.QUEUED, DownloadState.RUNNING))
-    if ended:
-        wanted |= Q(state__in=ENDED) if fid else Q(ended_at__gte=Now() - RECENT)
+    wanted |= Q(state__in=ENDED) if fid else Q(ended_at__gte=Now() - RECENT)
     rows = Download.objects.visible_to(user).filter(wanted)
     rows = rows.filter(**{name: value for name, value in (("cid", cid), ("fid", fid)) if value})
     return [progress.download_state(row) for row in reversed(rows.order_by("-requested_at")[:SNAPSHOT_LIMIT])]

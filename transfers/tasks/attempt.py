@@ -6,6 +6,7 @@ import hashlib
 import threading
 import uuid
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ log = structlog.get_logger(__name__)
 
 MAX_SOURCE_CHANGES = 3
 """Other files than before, in one run, after which a source is taken whole in one go."""
+PROMPT_BYTES = 32 * 2**20
+"""Bytes that may be left to hash before a file is told to be complete: 60 ms. Checksums further behind follow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left to do when a file came in faster than it can be hashed: its checksums are still on their way."""
+
+    stored_file_id: int
+    hasher: FileHasher
+    open_files: ExitStack
 
 
 class Attempt:
@@ -49,6 +61,8 @@ class Attempt:
         self.streaming = False
         self.in_one_go = False
         """Whether the file is taken whole, from its start, because its ranges cannot be trusted."""
+        self.rest: Rest | None = None
+        """What is left to do once nobody waits for the file any more."""
         self._slots = slots
         self._source: HttpSource | None = None
         self._hasher: FileHasher | None = None
@@ -134,14 +148,18 @@ class Attempt:
             sink = LocalSink(Path(self.download.save_path), generation=generation, replace=self._replaces())
             closing.callback(sink.close)
             sink.begin(plan)
-            checksums = self._copy(source, sink, plan, closing, record)
-            self._verify(checksums, info, sink)
+            size, hasher = self._copy(source, sink, plan, closing, record)
+            checksums = None
+            if info.digests or hasher.lag(size) <= PROMPT_BYTES:
+                checksums = self._prove(hasher, size, info, sink)
             self._check()
-            size = self._watch.moved if self._watch is not None and plan.size is None else plan.size or 0
             sink.publish(size)
-            self._store(sink.path, size, checksums, info)
+            stored = self._store(sink.path, size, checksums, info)
             sink.complete(size)  # not before: whoever goes on after a crash finds the file, and fetches nothing
             self._tell_end()
+            if checksums is None:
+                self._slots.release()
+                self.rest = Rest(stored.pk, hasher, closing.pop_all())
 
     def _already_here(self, source: HttpSource) -> bool:
         """Whether the file is here from an earlier time, and still what the source has; then it is completed."""
@@ -193,7 +211,7 @@ class Attempt:
 
     def _copy(
         self, source: HttpSource, sink: LocalSink, plan: Plan, closing: ExitStack, record: DownloadAttempt
-    ) -> Checksums:
+    ) -> tuple[int, FileHasher]:
         stored = sink.stored_parts()
         hasher = FileHasher(sink.fileno)
         closing.callback(hasher.close)
@@ -211,24 +229,26 @@ class Attempt:
             watch.interrupt(self._reason)
         self._announce(watch.moved)
         copy(source, sink, allotment, watch, connections=connections)
-        checksums = hasher.finish(plan.size if plan.size is not None else watch.moved)
+        return (watch.moved if plan.size is None else plan.size), hasher
+
+    def _prove(self, hasher: FileHasher, size: int, info: SourceInfo, sink: LocalSink) -> Checksums:
+        """Take the checksums to their end, and hold them against those that the source promised."""
+        checksums = hasher.finish(size)
         if checksums is None:
             raise Interrupted(self._reason or Interruption.FENCED)
-        return checksums
-
-    def _verify(self, checksums: Checksums, info: SourceInfo, sink: LocalSink) -> None:
         try:
             checksums.verify(info.digests)
         except ChecksumMismatchError:
             sink.abort()  # some of the bytes are wrong, and nobody can tell which
             raise
+        return checksums
 
     def _connections(self, plan: Plan) -> int:
         wanted = min(settings.ENVIRONMENT.download_connections_per_file, len(plan))
         self._slots.acquire(wanted - self._slots.count)
         return min(wanted, self._slots.count)
 
-    def _store(self, path: Path, size: int, checksums: Checksums, info: SourceInfo) -> None:
+    def _store(self, path: Path, size: int, checksums: Checksums | None, info: SourceInfo) -> StoredFile:
         download = self.download
         with transaction.atomic():
             stored, _ = StoredFile.objects.update_or_create(
@@ -240,13 +260,15 @@ class Attempt:
                     "size": size,
                     "modified_ns": path.stat().st_mtime_ns,
                     "content_type": info.content_type[:255],
-                    "md5": checksums.md5,
-                    "sha256": checksums.sha256,
-                    "crc32": checksums.crc32,
+                    "md5": checksums.md5 if checksums else "",
+                    "sha256": checksums.sha256 if checksums else "",
+                    "crc32": checksums.crc32 if checksums else "",
+                    "checksum_error": "",
                     "verified": True if info.digests else None,
                 },
             )
             self._end(stored)
+        return stored
 
     def _end(self, stored: StoredFile) -> None:
         if not self.download.mark_completed(stored, bytes_fetched=F("bytes_fetched") + self._newly_fetched()):

@@ -19,6 +19,7 @@ from transfers.models import Download, DownloadAttempt
 from transfers.models.download import AttemptOutcome, Desired, DownloadState
 from transfers.tasks import running
 from transfers.tasks.attempt import Attempt
+from transfers.tasks.checksums import finish_checksums
 from transfers.tasks.doorbell import EVERY_WORKER, ring
 from transfers.tasks.joining import Join
 
@@ -77,6 +78,9 @@ class _Fetch:
                 self._work()
             except Interrupted as interrupted:
                 self._obey(interrupted.reason)
+        if self._attempt is not None and (rest := self._attempt.rest) is not None:
+            with rest.open_files:
+                finish_checksums(rest.stored_file_id, rest.hasher)
 
     def interrupt(self, reason: Interruption) -> None:
         """End soon, for this reason; the first one counts."""

@@ -11,8 +11,9 @@ from django.db.models.functions import Now
 from kombu import Queue
 
 from transfers import leases, progress
-from transfers.models import Download, DownloadPart
+from transfers.models import Download, DownloadPart, StoredFile
 from transfers.models.download import Desired
+from transfers.tasks.checksums import take_checksums
 from transfers.tasks.doorbell import TRANSFERS, ring
 from transfers.tasks.download import fetch_download
 
@@ -29,6 +30,7 @@ def reap() -> None:
     """Ring again for work that nobody holds: its message was lost, its worker died, or its pause is over."""
     leases.take_from_the_dead(Download.objects.live())
     leases.take_from_the_dead(DownloadPart.objects.filter(done=False))
+    leases.take_from_the_dead(StoredFile.objects.unhashed())
     for download in list(Download.objects.due().filter(desired=Desired.STOP)[:MAX_RINGS]):
         if Download.objects.filter(pk=download.pk).stop_unclaimed():
             download.refresh_from_db()
@@ -37,6 +39,8 @@ def reap() -> None:
     due = Download.objects.due().filter(desired=Desired.RUN, next_attempt_at__lte=Now() - age)
     for pk in due.order_by("next_attempt_at").values_list("pk", flat=True)[:MAX_RINGS]:
         ring(fetch_download, pk, expires_seconds=settings.ENVIRONMENT.reap_seconds * 2)
+    for stored in StoredFile.objects.unhashed().filter(leases.free(), created_at__lte=Now() - age)[:MAX_RINGS]:
+        ring(take_checksums, stored.pk, expires_seconds=settings.ENVIRONMENT.reap_seconds * 2)
 
 
 def _queue_length(name: str) -> int:

@@ -173,6 +173,24 @@ def test_only_what_is_missing_is_read(sizes: dict[int, int], opened: list[tuple[
     assert (watch.moved, watch.frontier) == (SIZE, SIZE)
 
 
+def test_a_sink_need_not_read_to_the_end_when_it_has_the_whole_part() -> None:
+    class Counting(MemorySink):
+        def write_part(self, part: Part, reader: Reader, start: int = 0) -> StoredPart:
+            buffer = memoryview(bytearray(part.size or 0))
+            position = start
+            while position < (part.size or 0):
+                position += reader.readinto(buffer[position:])
+            with MemorySource(bytes(buffer)).open(0, None) as whole_part:
+                return super().write_part(part, whole_part)
+
+    sink = Counting()
+    sink.begin(PLAN)
+    watch = run(FickleSource(CONTENT), sink, PLAN)
+    sink.complete(SIZE)
+    assert sink.content == CONTENT
+    assert (watch.moved, watch.fetched, watch.frontier) == (SIZE, SIZE, SIZE)
+
+
 def test_a_file_of_unknown_size_goes_on_from_its_beginning() -> None:
     plan = whole(None)
     source, sink = FickleSource(CONTENT), begun(plan, CONTENT, {1: 5000})
@@ -271,6 +289,30 @@ def test_an_interruption_wins_over_the_failure_it_provokes(connections: int) -> 
     assert sink.stored_parts()[1].size == 1500
     assert watch.moved == watch.fetched == 1500
     assert copying_threads() == []
+
+
+def test_the_sink_is_told_of_the_interruption_and_not_of_the_failure() -> None:
+    # A sink that was fenced must write nothing more, and it knows only what its reader raises.
+    source = FickleSource(CONTENT, blocked_from=1500)
+    watch = Watch(PLAN, {})
+    seen: list[BaseException] = []
+
+    class Listening(MemorySink):
+        def write_part(self, part: Part, reader: Reader, start: int = 0) -> StoredPart:
+            try:
+                return super().write_part(part, reader, start)
+            except BaseException as error:
+                seen.append(error)
+                raise
+
+    sink = Listening()
+    sink.begin(PLAN)
+    with CopyInBackground(lambda: run(source, sink, PLAN, watch=watch)) as ended:
+        assert source.blocking.acquire(timeout=WAIT_SECONDS)
+        watch.interrupt(Interruption.FENCED)
+        with pytest.raises(Interrupted):
+            ended.result(WAIT_SECONDS)
+    assert [type(error) for error in seen] == [Interrupted]
 
 
 def test_an_interruption_wins_over_a_failure_to_open() -> None:
