@@ -41,13 +41,15 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These tell every connection, message, query or round of a task at INFO, or every refused request at WARNING.
+    # These tell every connection, message, query or round of a task at INFO.
     for noisy in (
-        *("urllib3", "kombu", "amqp", "asyncio", "django.db.backends", "django.template", "websockets"),
+        *("kombu", "amqp", "asyncio", "django.db.backends", "django.template", "websockets"),
         *("celery.worker.strategy", "celery.app.trace", "celery.beat"),
     ):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
-    logging.getLogger("django.request").setLevel("ERROR")
+    # These tell refused requests at WARNING, or quote URLs with their secrets.
+    for loud in ("django.request", "urllib3"):
+        logging.getLogger(loud).setLevel("ERROR")
     # Strangers who guess at host names, and every second in which the broker is away.
     for frequent in ("django.security.DisallowedHost", "channels_redis.pubsub"):
         logging.getLogger(frequent).addFilter(without_trace)

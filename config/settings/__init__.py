@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import dj_database_url
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from config import logs, redis
 from config.settings.environment import read_environment, secret_key
@@ -185,4 +187,36 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
 }
-UNFOLD = {"SITE_TITLE": "Carryon", "SITE_HEADER": "Carryon", "SITE_SYMBOL": "swap_vert"}
+UNFOLD = {
+    "SITE_TITLE": "Carryon",
+    "SITE_HEADER": "Carryon",
+    "SITE_SYMBOL": "swap_vert",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("transfers/favicon.svg")}],
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": "Files",
+                "items": [
+                    {
+                        "title": "Downloads",
+                        "icon": "download",
+                        "link": reverse_lazy("admin:transfers_download_changelist"),
+                    },
+                    {
+                        "title": "Stored files",
+                        "icon": "draft",
+                        "link": reverse_lazy("admin:transfers_storedfile_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "People",
+                "items": [
+                    {"title": "Users", "icon": "person", "link": reverse_lazy("admin:auth_user_changelist")},
+                    {"title": "Groups", "icon": "group", "link": reverse_lazy("admin:auth_group_changelist")},
+                    {"title": "API tokens", "icon": "key", "link": reverse_lazy("admin:knox_authtoken_changelist")},
+                ],
+            },
+        ]
+    },
+}

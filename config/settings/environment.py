@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import secrets
@@ -15,6 +14,8 @@ import redis
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from transfers.engine.netguard import Allowance
+
 
 class ConfigurationError(SystemExit):
     """The environment cannot be run with; its text lists every variable that is wrong or missing."""
@@ -25,9 +26,8 @@ def _split(value: object) -> object:
 
 
 def _host_or_network(value: str) -> str:
-    if "/" in value:
-        ipaddress.ip_network(value, strict=False)
-    return value.lower()
+    Allowance.parse([value])
+    return value
 
 
 def _json_object(value: object) -> object:

@@ -35,7 +35,7 @@ def test_without_variables_the_defaults_hold(tmp_path: Path) -> None:
     [
         ("PORT", "0", "port", 0),
         ("PORT", "", "port", 8008),
-        ("FETCH_ALLOW", "Files.Example, 10.0.0.0/8,", "fetch_allow", ["files.example", "10.0.0.0/8"]),
+        ("FETCH_ALLOW", "Files.Example, 10.0.0.0/8,", "fetch_allow", ["Files.Example", "10.0.0.0/8"]),
         ("FETCH_ALLOW", "fd00::/8", "fetch_allow", ["fd00::/8"]),
         ("ALLOWED_HOSTS", "a.example,b.example", "allowed_hosts", ["a.example", "b.example"]),
         ("PATH_MAP", '{"C:\\\\Ray": "/srv/ray"}', "path_map", {"C:\\Ray": "/srv/ray"}),
