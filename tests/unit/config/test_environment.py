@@ -76,7 +76,7 @@ def test_good_values_are_taken(
         ("PUBLIC_URL", "carryon.example", "must begin with one of http://"),
         ("PUBLIC_URL", "https://", "names no host"),
         ("FETCH_ALLOW", "10.0.0.0/33", "does not appear to be an IPv4 or IPv6 network"),
-        ("FETCH_ALLOW", "http://files.example/", "does not appear to be an IPv4 or IPv6 network"),
+        ("FETCH_ALLOW", "http://files.example/", "is neither the name of a host nor an address nor a CIDR"),
         ("PATH_MAP", "{'a': 'b'}", "is not JSON"),
         ("PATH_MAP", '["a"]', "must be a JSON object"),
         ("PATH_MAP", '{"a": 1}', "valid string"),
