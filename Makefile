@@ -55,15 +55,16 @@ checks: $(VENV)/.dev ## Check migrations, the production settings and the API de
 	$(SCRATCH) $(MANAGE) spectacular --fail-on-warn --validate --file /dev/null
 	$(SCRATCH) $(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 
-lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt anew from requirements/*.in, with uv
+lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt and the benchmarks' anew, with uv
 	$(LOCK) requirements/base.in -o requirements/base.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) benchmarks/requirements.in -o benchmarks/requirements.txt
 
 bench-download: $(VENV)/.dev ## Measure downloads beside curl and aria2c
 	$(BIN)/python -m benchmarks.download
 
 bench-web: $(VENV)/.dev ## Measure the ways to serve HTTP and WebSockets on one port
-	$(BIN)/python -m benchmarks.web
+	$(BIN)/python -m benchmarks.web_servers
 
 clean: ## Remove .venv and every cache, but no data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

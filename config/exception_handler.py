@@ -40,6 +40,7 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.InvalidInputError: HTTPStatus.BAD_REQUEST,
     errors.NotDownloadingError: HTTPStatus.NOT_FOUND,
     errors.AlreadyDownloadingError: HTTPStatus.CONFLICT,
+    errors.PartsDifferError: HTTPStatus.CONFLICT,
     errors.Interrupted: HTTPStatus.CONFLICT,
     errors.TransferError: HTTPStatus.BAD_GATEWAY,
     errors.SourceError: HTTPStatus.BAD_GATEWAY,
@@ -183,7 +184,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _is_page(request: HttpRequest) -> bool:
     """Whether people look at the answer in a browser."""
-    return request.path.startswith("/admin")
+    return request.path.startswith("/admin/")
 
 
 def _answer(exc: Exception) -> HttpResponse:

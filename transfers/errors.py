@@ -4,6 +4,7 @@ CarryonError
 ├── InvalidInputError               a field of the caller's is not acceptable
 ├── NotDownloadingError             no such download is running
 ├── AlreadyDownloadingError         another download writes the same file
+├── PartsDifferError                the parts to complete an upload from are not the stored ones
 ├── Interrupted                     the transfer was told to end; says why
 └── TransferError                   what ends an attempt to move bytes
     ├── SourceError                 the other side failed
@@ -58,6 +59,16 @@ class AlreadyDownloadingError(CarryonError):
     """A live download already writes the file that this one would write."""
 
     code = "already_downloading"
+
+
+class PartsDifferError(CarryonError):
+    """The parts to complete an upload from are not those that are stored; `numbers` are the ones at odds."""
+
+    code = "parts_differ"
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        super().__init__(f"these parts are missing or differ from what is stored: {', '.join(map(str, numbers))}")
+        self.numbers = list(numbers)
 
 
 class Interruption(enum.StrEnum):

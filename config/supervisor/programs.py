@@ -67,7 +67,8 @@ def web(descriptor: int, address: tuple[str, int], inherited: Mapping[str, str])
     command = [
         *(sys.executable, "-m", "uvicorn", "config.supervisor.web:application", "--fd", str(descriptor)),
         *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--lifespan", "off"),
-        *("--timeout-graceful-shutdown", "5", "--no-access-log", "--no-server-header"),
+        *("--timeout-graceful-shutdown", "5", "--no-access-log", "--no-server-header", "--no-proxy-headers"),
+        *("--timeout-keep-alive", "75", "--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
     ]
 
     async def is_ready() -> bool:

@@ -234,7 +234,7 @@ class DownloadDetailView(DownloadAPIView):
     @extend_schema(
         operation_id="download_detail",
         responses={
-            200: _envelope("DownloadDetail", DownloadDetailSerializer()),
+            200: _envelope("DownloadDescribed", DownloadDetailSerializer()),
             **dict.fromkeys((401, 404), _FAIL),
         },
     )

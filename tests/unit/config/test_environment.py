@@ -75,7 +75,7 @@ def test_good_values_are_taken(
         ("REDIS_URL", "unix:", "names no socket"),
         ("PUBLIC_URL", "carryon.example", "must begin with one of http://"),
         ("PUBLIC_URL", "https://", "names no host"),
-        ("FETCH_ALLOW", "10.0.0.0/33", "does not appear to be an IPv4 or IPv6 network"),
+        ("FETCH_ALLOW", "10.0.0.0/33", "neither the name of a host nor an address nor a CIDR"),
         ("FETCH_ALLOW", "http://files.example/", "is neither the name of a host nor an address nor a CIDR"),
         ("PATH_MAP", "{'a': 'b'}", "is not JSON"),
         ("PATH_MAP", '["a"]', "must be a JSON object"),

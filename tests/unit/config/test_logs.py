@@ -51,9 +51,10 @@ def test_the_server_has_nowhere_to_tell_every_request() -> None:
 @pytest.mark.parametrize(
     ("level", "name", "logged", "told"),
     [
-        ("INFO", "urllib3.connectionpool", logging.INFO, False),
-        ("INFO", "urllib3.connectionpool", logging.WARNING, True),
-        ("ERROR", "urllib3.connectionpool", logging.WARNING, False),
+        ("INFO", "kombu.connection", logging.INFO, False),
+        ("INFO", "kombu.connection", logging.WARNING, True),
+        ("ERROR", "kombu.connection", logging.WARNING, False),
+        ("DEBUG", "urllib3.connectionpool", logging.WARNING, False),
         ("DEBUG", "django.db.backends", logging.DEBUG, False),
         ("INFO", "django.request", logging.WARNING, False),
         ("INFO", "django.request", logging.ERROR, True),

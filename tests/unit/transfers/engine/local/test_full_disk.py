@@ -38,7 +38,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # also when a test that failed has a file open
 
 
 def fill(disk: Path, *, leave_bytes: int) -> Path:
