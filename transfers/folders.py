@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -10,26 +11,33 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from transfers.engine.local import JOURNAL_SUFFIX, MAX_NAME_BYTES, PART_SUFFIX
+from transfers.engine.local import MAX_NAME_BYTES, OUR_SUFFIXES
 from transfers.errors import InvalidInputError
 
 MAX_FOLDER_CHARACTERS = 2048
 MAX_COMPONENT_BYTES = 255
+MAX_PATH_BYTES = os.pathconf("/", "PC_PATH_MAX") - 1
+"""Bytes a path may have, the closing NUL aside."""
 MAX_EXTENSION_BYTES = 32
 FALLBACK_NAME = "download"
 _DRIVE = re.compile(r"^([A-Za-z]):[\\/]*")
-_RESERVED = re.compile(r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
-_OURS = (PART_SUFFIX, JOURNAL_SUFFIX, JOURNAL_SUFFIX + ".new")
-_BIDI = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+# Microsoft: "Naming Files, Paths, and Namespaces".
+_RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
+_UNSEEN = ("Cc", "Cf", "Cn", "Cs", "Zl", "Zp")
+"""Categories of characters that steer, hide or reorder text, or are none."""
+_JOINERS = "\u200c\u200d"  # unseen too, but Persian and Hindi are misspelt without them
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A folder `rest` below `root`, which it must not leave; `clients` when the client has its own name for it."""
+    """A folder `rest` below `root`, which it must not leave."""
 
     root: Path
     rest: str
     clients: bool
+    """Whether the client has its own name for it."""
+    operators: bool = False
+    """Whether an operator named the root, which then may lie anywhere."""
 
 
 def resolve(output_folder: str) -> Path:
@@ -43,6 +51,8 @@ def resolve(output_folder: str) -> Path:
         raise _refused("contains control characters")
     place = _locate(output_folder)
     root = place.root.resolve()
+    if not place.operators and not root.is_relative_to(_download_root().resolve()):
+        raise _refused("lies outside the download folder")
     components = [part for part in place.rest.split("/") if part not in ("", ".")]
     if any(len(part.encode()) > MAX_COMPONENT_BYTES for part in components):
         raise _refused(f"has a part of more than {MAX_COMPONENT_BYTES} bytes")
@@ -57,12 +67,18 @@ def resolve(output_folder: str) -> Path:
         raise _refused("cannot be resolved") from None
     if not folder.is_relative_to(root):
         raise _refused("lies outside the download folder")
+    if len(bytes(folder)) + 1 + MAX_COMPONENT_BYTES > MAX_PATH_BYTES:
+        raise _refused("leads to a path that is too long")
     return folder
 
 
 def shown(output_folder: str, save_path: str) -> str:
     """The path of a file as its client would write it: in its own form when it used one."""
-    if not output_folder or not _locate(output_folder).clients:
+    try:
+        clients = bool(output_folder) and _locate(output_folder).clients
+    except InvalidInputError:  # the operator has moved the download folder since
+        clients = False
+    if not clients:
         return save_path
     separator = "\\" if "\\" in output_folder else "/"
     return output_folder.rstrip("\\/") + separator + Path(save_path).name
@@ -71,22 +87,23 @@ def shown(output_folder: str, save_path: str) -> str:
 def safe_name(url: str) -> str:
     """The last segment of the URL's path as a file name of at most `MAX_NAME_BYTES` bytes, its extension kept."""
     name = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2]).replace("\\", "/").rpartition("/")[2]
-    name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cs", "Cn") and c not in _BIDI)
-    name = name.strip(" ").rstrip(". ")
+    name = "".join(c for c in name if unicodedata.category(c) not in _UNSEEN or c in _JOINERS)
+    name = name.strip(" " + _JOINERS).rstrip(". " + _JOINERS)
     if _RESERVED.match(name):
         name = f"_{name}"
-    if name.lower().endswith(_OURS):
-        name += "_"  # it would be taken for another file's unfinished bytes
-    return _shortened(name) or FALLBACK_NAME
+    name = _shortened(name, MAX_NAME_BYTES)
+    if name.lower().endswith(OUR_SUFFIXES):  # it would be taken for another file's unfinished bytes
+        name = _shortened(name, MAX_NAME_BYTES - 1) + "_"
+    return name or FALLBACK_NAME
 
 
 def _locate(output_folder: str) -> _Place:
-    download_root = Path(settings.ENVIRONMENT.download_root)
+    download_root = _download_root()
     path = output_folder.replace("\\", "/")
     for prefix, folder in sorted(settings.ENVIRONMENT.path_map.items(), key=lambda item: -len(item[0])):
         rest = _below(prefix.replace("\\", "/").rstrip("/"), path)
         if rest is not None:
-            return _Place(download_root / folder, rest, clients=True)
+            return _Place(download_root / folder, rest, clients=True, operators=True)
     if drive := _DRIVE.match(path):
         return _Place(download_root / drive[1].upper(), path[drive.end() :], clients=True)
     if path.startswith("/"):
@@ -98,6 +115,10 @@ def _locate(output_folder: str) -> _Place:
     return _Place(download_root, path, clients=False)
 
 
+def _download_root() -> Path:
+    return Path(settings.ENVIRONMENT.download_root)
+
+
 def _below(prefix: str, path: str) -> str | None:
     """What of the path lies below the prefix; Windows paths are compared without regard to case."""
     windows = _DRIVE.match(prefix)
@@ -106,13 +127,13 @@ def _below(prefix: str, path: str) -> str | None:
     return rest if matches and (not rest or rest.startswith("/")) else None
 
 
-def _shortened(name: str) -> str:
-    if len(name.encode()) <= MAX_NAME_BYTES:
+def _shortened(name: str, limit: int) -> str:
+    if len(name.encode()) <= limit:
         return name
     stem, dot, extension = name.rpartition(".")
     if not stem or len(extension.encode()) > MAX_EXTENSION_BYTES:
         stem, dot, extension = name, "", ""
-    room = MAX_NAME_BYTES - len((dot + extension).encode())
+    room = limit - len((dot + extension).encode())
     return stem.encode()[:room].decode(errors="ignore").rstrip(". ") + dot + extension
 
 

@@ -10,12 +10,15 @@ import threading
 import time
 import uuid
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import redis
 import structlog
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +26,10 @@ SLOT_SECONDS = 30
 """How long a slot outlives a worker that died with it; renewed with every heartbeat."""
 BURST_SECONDS = 0.25
 """How far ahead of its rate a stream may get."""
+PATIENCE_SECONDS = 0.5
+"""How long Redis may take to answer: a transfer, or its heartbeat, waits for it."""
+AWAY_SECONDS = 5.0
+"""How long Redis is left alone after it failed to answer."""
 
 _ACQUIRE = """
 local now = tonumber(redis.call('TIME')[1])
@@ -46,7 +53,31 @@ return string.format('%.6f', due - now)
 
 @functools.cache
 def _client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, **settings.REDIS_OPTIONS)
+    patience: dict[str, Any] = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
+    return redis.Redis.from_url(
+        settings.REDIS_URL, **{**settings.REDIS_OPTIONS, **patience}, retry=Retry(NoBackoff(), retries=0)
+    )
+
+
+class _Redis:
+    """Redis for as long as it answers; after a failure nobody waits for it again for a while."""
+
+    def __init__(self) -> None:
+        self._away_until = 0.0
+
+    def ask(self, question: Callable[[redis.Redis], Any]) -> Any:
+        """What Redis answers to the question; None while it is away."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            return question(_client())
+        except redis.RedisError as error:
+            log.debug("limits kept locally", error=type(error).__name__)
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            return None
+
+
+_redis = _Redis()
 
 
 class Slots:
@@ -83,10 +114,9 @@ class Slots:
 
     def renew(self) -> None:
         """Keep the slots for another while."""
-        expiry = int(time.time()) + SLOT_SECONDS
         if self._tokens:
-            with _forgiving():
-                _client().zadd(self._key, dict.fromkeys(self._tokens, expiry))
+            held = dict.fromkeys(self._tokens, int(time.time()) + SLOT_SECONDS)
+            _redis.ask(lambda client: client.zadd(self._key, held))
 
     def release(self) -> None:
         """Give all slots back."""
@@ -94,32 +124,14 @@ class Slots:
             return
         with self._lock:
             self._local[self._host] -= self.count
-        with _forgiving():
-            _client().zrem(self._key, *self._tokens)
+        given_back = self._tokens
+        _redis.ask(lambda client: client.zrem(self._key, *given_back))
         self._tokens, self.count = [], 0
 
     def _acquire_shared(self, wanted: int, token: str) -> int:
-        with _forgiving() as outcome:
-            outcome.value = int(_client().eval(_ACQUIRE, 1, self._key, self._limit, wanted, SLOT_SECONDS, token))
-        return wanted if outcome.value is None else outcome.value
-
-
-@dataclass
-class _Outcome:
-    value: int | None = None
-
-
-class _forgiving:  # noqa: N801 - used as a word
-    """A block in which Redis may be away."""
-
-    def __enter__(self) -> _Outcome:
-        return _Outcome()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        if isinstance(error, redis.RedisError):
-            log.debug("limits kept locally", error=type(error).__name__)
-            return True
-        return False
+        arguments = (self._key, self._limit, wanted, SLOT_SECONDS, token)
+        granted = _redis.ask(lambda client: client.eval(_ACQUIRE, 1, *arguments))
+        return wanted if granted is None else int(granted)
 
 
 @dataclass
@@ -128,7 +140,8 @@ class Rate:
 
     name: str
     bytes_per_second: int
-    _due: float = field(default=0.0, init=False)
+    _local_due: ClassVar[dict[str, float]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def delay_seconds(self, count: int) -> float:
         """How long to wait after `count` more bytes."""
@@ -137,12 +150,13 @@ class Rate:
         return max(0.0, ahead - BURST_SECONDS)
 
     def _shared(self, cost: float) -> float:
-        try:
-            return float(_client().eval(_PACE, 1, f"carryon:pace:{self.name}", cost))
-        except redis.RedisError:
-            now = time.monotonic()
-            self._due = max(now, self._due) + cost
-            return self._due - now
+        ahead = _redis.ask(lambda client: client.eval(_PACE, 1, f"carryon:pace:{self.name}", cost))
+        if ahead is not None:
+            return float(ahead)
+        now = time.monotonic()
+        with self._lock:
+            due = self._local_due[self.name] = max(now, self._local_due.get(self.name, now)) + cost
+        return due - now
 
 
 class Pacer:

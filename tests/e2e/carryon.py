@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import redis
 from django.conf import settings
 
 from config.redis import embedded_socket
@@ -85,9 +86,8 @@ class Carryon:
         )
 
     def connected_to(self, port: int) -> set[int]:
-        """The processes of this service that have connections to that port of this machine."""
-        family = [psutil.Process(self.service.process.pid), *_descendants(self.service.process.pid)]
-        return {process.pid for process in family if _is_connected(process, port)}
+        """The processes, started by this one, that have connections to that port of this machine."""
+        return {process.pid for process in psutil.Process().children(recursive=True) if _is_connected(process, port)}
 
     @contextmanager
     def another_worker(self, number: int = 9) -> Iterator[subprocess.Popen[bytes]]:
@@ -108,6 +108,20 @@ class Carryon:
             process.kill()
             process.wait()
             ready.unlink(missing_ok=True)
+
+    @contextmanager
+    def without_broker(self) -> Iterator[None]:
+        """Nobody reaches the broker during the block; unlike a killed one it does not come back by itself."""
+        away = self.broker_socket.with_suffix(".away")
+        with redis.Redis(unix_socket_path=str(self.broker_socket)) as broker:
+            broker.ping()
+            self.broker_socket.rename(away)
+            try:
+                for kind in ("normal", "pubsub"):
+                    broker.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                yield
+            finally:
+                away.rename(self.broker_socket)
 
     # Files
 
@@ -134,12 +148,6 @@ def sha256(path: Path | str) -> str:
     """The SHA-256 of a file on disk, as hex."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _descendants(pid: int) -> list[psutil.Process]:
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).children(recursive=True)
-    return []
 
 
 def _is_connected(process: psutil.Process, port: int) -> bool:

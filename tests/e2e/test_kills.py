@@ -65,8 +65,8 @@ class Work:
         wait_until(lambda: self.fetched >= count, 60)
 
     def at_full_speed(self) -> None:
-        """No request from now on is slow."""
-        self.origin.behave(self.path)
+        """No request from now on is slow; so fast that much lies in sockets when one is given up, it is not either."""
+        self.origin.behave(self.path, Behaviour(rate=50_000_000))
 
     def check(self, seconds: float = 120) -> dict[str, object]:
         """Wait for the end: the right bytes, with nothing left beside them; everything about it."""
@@ -146,7 +146,8 @@ def test_kills_at_random_moments(carryon: Carryon, origin: Origin, victims: str,
         if "worker-1" in VICTIMS[victims]:
             assert twice <= allowed_twice(rate)
         else:
-            assert twice == 0
+            # With several connections the first one has a little of the second part in it when it has its own.
+            assert twice == 0 if work is single else twice < MIB
             attempts = detail["attempts"]
             assert isinstance(attempts, list)
             assert len(attempts) == 1, "nobody but the worker has to do with the bytes"
@@ -322,18 +323,31 @@ def test_stop_of_what_waits_for_its_next_attempt(carryon: Carryon, origin: Origi
         assert frame.at - asked < STOP_SECONDS + BUSY_SECONDS
 
 
-def test_stop_while_the_broker_is_away(carryon: Carryon, origin: Origin) -> None:
+@pytest.mark.parametrize("how", ["gone", "hangs"])
+def test_life_without_a_broker(carryon: Carryon, origin: Origin, how: str) -> None:
+    """What runs goes on and can be stopped, what is asked for is answered soon, and done when the broker is back."""
     carryon.wait_until_back()
-    work = begin(carryon, origin, "alone", 20_000_000, 2_000_000)
-    work.wait_for_bytes(1_000_000)
-    with frozen(carryon.pid("broker")):
-        time.sleep(3)  # past what the worker has to ask the broker now and then
-        assert carryon.admin.stop(work.url, work.fid).status == 200
-        carryon.admin.wait_for(work.id, lambda d: d["state"] == "stopped", STOP_SECONDS + BUSY_SECONDS)
-        assert origin.connections == 0
-    work.at_full_speed()
-    carryon.admin.start(work.url, work.fid)
-    work.check()
+    running = begin(carryon, origin, f"running-{how}", 120_000_000, 3_000_000)
+    stopped = begin(carryon, origin, f"stopped-{how}", 20_000_000, 2_000_000)
+    stopped.wait_for_bytes(1_000_000)
+    running.wait_for_bytes(1_000_000)
+    with carryon.without_broker() if how == "gone" else frozen(carryon.pid("broker")):
+        asked = time.monotonic()
+        started = [begin(carryon, origin, f"started-{how}-{number}", 1000, seed=number) for number in range(3)]
+        assert (time.monotonic() - asked) / len(started) < 1 + BUSY_SECONDS
+        time.sleep(3)  # past everything the worker asks the broker for now and then
+        assert carryon.admin.stop(stopped.url, stopped.fid).status == 200
+        carryon.admin.wait_for(stopped.id, lambda d: d["state"] == "stopped", STOP_SECONDS + BUSY_SECONDS)
+        before = carryon.admin.detail(running.id)["downloaded"]
+        carryon.admin.wait_for(running.id, lambda d: d["downloaded"] > before + 6_000_000, 5)
+    for work in started:
+        work.check(RESUME_SECONDS)
+    running.at_full_speed()
+    detail = running.check()
+    assert [attempt["outcome"] for attempt in detail["attempts"]] == ["completed"]  # type: ignore[attr-defined]
+    stopped.at_full_speed()
+    carryon.admin.start(stopped.url, stopped.fid)
+    stopped.check()
 
 
 # Several workers on one file

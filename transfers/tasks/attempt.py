@@ -33,6 +33,7 @@ from transfers.errors import (
 from transfers.limits import Pacer, Slots
 from transfers.models import Download, DownloadAttempt, StoredFile
 from transfers.models.download import AttemptOutcome
+from transfers.tasks.events import tell_state
 from transfers.tasks.parts import LeasedParts, Speed, lay_out
 from transfers.tasks.source import http_source
 
@@ -156,7 +157,7 @@ class Attempt:
             sink.publish(size)
             stored = self._store(sink.path, size, checksums, info)
             sink.complete(size)  # not before: whoever goes on after a crash finds the file, and fetches nothing
-            self._tell_end()
+            tell_state(self.download)
             if checksums is None:
                 self._slots.release()
                 self.rest = Rest(stored.pk, hasher, closing.pop_all())
@@ -170,7 +171,7 @@ class Attempt:
             return False
         self._announce(stored.size)
         self._end(stored)
-        self._tell_end()
+        tell_state(self.download)
         return True
 
     def _plan(self, info: SourceInfo) -> tuple[Plan, str]:
@@ -280,10 +281,6 @@ class Attempt:
         self.streaming = True
         self.download.bytes_done = offset
         progress.publish(progress.download_began(self.download, offset))
-
-    def _tell_end(self) -> None:
-        self.download.refresh_from_db()
-        progress.publish(progress.download_state(self.download))
 
     def _learn(self, error: TransferError) -> None:
         """Keep what this attempt proved: how far it came, and whether the source's ranges can be trusted."""

@@ -21,6 +21,7 @@ from transfers.tasks import running
 from transfers.tasks.attempt import Attempt
 from transfers.tasks.checksums import finish_checksums
 from transfers.tasks.doorbell import EVERY_WORKER, ring
+from transfers.tasks.events import tell_state
 from transfers.tasks.joining import Join
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,8 @@ SLOT_PATIENCE_SECONDS = 2.0
 """How long a thread waits for a connection to a busy host before it turns to other work."""
 PATIENT_PAUSE_SECONDS = 3.0
 """A pause up to this is waited for in place; a longer one gives the thread to other work."""
+ROUND_SECONDS = 5.0
+"""How long a thread goes from download to download before it looks what else there is to do."""
 PUBLISH_SECONDS = 1.0
 """How often progress is told (the contract says every second)."""
 INVITE_SECONDS = 3.0
@@ -37,12 +40,27 @@ INVITE_SECONDS = 3.0
 
 @shared_task(name="transfers.fetch_download")
 def fetch_download(download_id: str) -> None:
-    """Fetch a download until it is whole or cannot be, if nobody else is at it."""
-    if running.draining():
-        return
-    download = Download.objects.claim(download_id, leases.new_owner())
-    if download is not None:
-        _Fetch(download).run()
+    """Fetch a download until it is whole or cannot be, if nobody else is at it; then others that wait, for a while.
+
+    So a crowd of small files needs few messages, and a lost one matters little.
+    """
+    deadline = time.monotonic() + ROUND_SECONDS
+    pk: object = download_id
+    while pk is not None and not running.draining():
+        download = Download.objects.claim(pk, leases.new_owner())
+        if download is not None:
+            _Fetch(download).run()
+        pk = _next_due()
+        if pk is not None and time.monotonic() > deadline:
+            ring(fetch_download, pk)  # other kinds of work may be waiting for this thread
+            return
+
+
+def _next_due() -> object:
+    """A download that waits for a worker, one of the oldest: not the oldest, which other threads go for too."""
+    due = Download.objects.due().filter(desired=Desired.RUN).order_by("next_attempt_at")
+    candidates = list(due.values_list("pk", flat=True)[: settings.ENVIRONMENT.worker_threads])
+    return random.choice(candidates) if candidates else None  # noqa: S311
 
 
 @shared_task(name="transfers.join_download")
@@ -127,8 +145,7 @@ class _Fetch:
         log.info("attempt failed", download=str(self.download.pk), code=error.code, retry_in_seconds=seconds)
         if seconds is None:
             if self.download.mark_failed(error.code, error.message):
-                self.download.refresh_from_db()
-                progress.publish(progress.download_state(self.download))
+                tell_state(self.download)
             return False
         if seconds > PATIENT_PAUSE_SECONDS:
             self.download.hand_back(delay_seconds=seconds)
@@ -143,8 +160,7 @@ class _Fetch:
     def _obey(self, reason: Interruption) -> None:
         download = self.download
         if reason is Interruption.STOPPED and download.mark_stopped():
-            download.refresh_from_db()
-            progress.publish(progress.download_state(download))
+            tell_state(download)
         elif reason is not Interruption.FENCED and download.hand_back():
             ring(fetch_download, download.pk)
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-from celery import current_app, shared_task
+from celery import shared_task
 from django.conf import settings
 from django.db.models.functions import Now
-from kombu import Queue
 
-from transfers import leases, progress
+from transfers import leases
 from transfers.models import Download, DownloadPart, StoredFile
 from transfers.models.download import Desired
 from transfers.tasks.checksums import take_checksums
-from transfers.tasks.doorbell import TRANSFERS, ring
+from transfers.tasks.doorbell import TRANSFERS, ring, waiting
 from transfers.tasks.download import fetch_download
+from transfers.tasks.events import tell_state
 
 MAX_RINGS = 200
 """Doorbells rung at once; the rest waits for the next look, when these are taken up or expired."""
@@ -33,17 +32,10 @@ def reap() -> None:
     leases.take_from_the_dead(StoredFile.objects.unhashed())
     for download in list(Download.objects.due().filter(desired=Desired.STOP)[:MAX_RINGS]):
         if Download.objects.filter(pk=download.pk).stop_unclaimed():
-            download.refresh_from_db()
-            progress.publish(progress.download_state(download))
-    age = timedelta(seconds=PATIENCE_SECONDS if _queue_length(TRANSFERS) else GRACE_SECONDS)
+            tell_state(download)
+    age = timedelta(seconds=PATIENCE_SECONDS if waiting(TRANSFERS) else GRACE_SECONDS)
     due = Download.objects.due().filter(desired=Desired.RUN, next_attempt_at__lte=Now() - age)
     for pk in due.order_by("next_attempt_at").values_list("pk", flat=True)[:MAX_RINGS]:
         ring(fetch_download, pk, expires_seconds=settings.ENVIRONMENT.reap_seconds * 2)
     for stored in StoredFile.objects.unhashed().filter(leases.free(), created_at__lte=Now() - age)[:MAX_RINGS]:
         ring(take_checksums, stored.pk, expires_seconds=settings.ENVIRONMENT.reap_seconds * 2)
-
-
-def _queue_length(name: str) -> int:
-    with current_app.connection_for_write() as connection:
-        declared: Any = Queue(name, channel=connection.default_channel).queue_declare()
-        return int(declared.message_count)

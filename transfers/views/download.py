@@ -20,7 +20,7 @@ from transfers.models.download import DownloadState
 from transfers.serializers.download import DownloadDetailSerializer, DownloadRequestSerializer, DownloadSerializer
 from transfers.services import download as downloads
 from transfers.services.download import DownloadRequest
-from transfers.views.prefer import wait_seconds
+from transfers.views.prefer import responds_async, wait_seconds
 
 ERRMSGS = {
     "already_downloading": "ALREADY DOWNLOADING",
@@ -133,9 +133,10 @@ class DownloadListView(DownloadAPIView):
     def post(self, request: Request) -> Response:
         """Start or resume a download, and wait a little for its first event."""
         payload = self.parsed(request)
-        seconds = wait_seconds(request.headers.get("Prefer", ""), settings.ENVIRONMENT.download_start_wait_seconds)
+        preferred = request.headers.get("Prefer", "")
+        seconds = wait_seconds(preferred, settings.ENVIRONMENT.download_start_wait_seconds)
         download = downloads.start(user=self.caller(request), request=payload)
-        if "respond-async" in request.headers.get("Prefer", "").lower():
+        if responds_async(preferred):
             return self._started(download, payload, status.HTTP_202_ACCEPTED)
         return self._started(downloads.await_beginning(download=download, seconds=seconds), payload)
 

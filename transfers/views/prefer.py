@@ -6,12 +6,17 @@ import re
 
 MAX_WAIT_SECONDS = 60.0
 _RESPOND_ASYNC = re.compile(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])", re.IGNORECASE)
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]+)\"?(?:$|[,;\s])", re.IGNORECASE)
+
+
+def responds_async(header: str) -> bool:
+    """Whether the client would have us answer at once, before the work has begun."""
+    return _RESPOND_ASYNC.search(header) is not None
 
 
 def wait_seconds(header: str, default: float) -> float:
     """How long the client would have us wait before we answer, in seconds, at most a minute."""
-    if _RESPOND_ASYNC.search(header):
+    if responds_async(header):
         return 0.0
     wait = _WAIT.search(header)
     return min(float(wait[1]), MAX_WAIT_SECONDS) if wait else default

@@ -194,6 +194,45 @@ def test_what_came_before_an_interruption_is_safe_unless_the_file_is_anothers_no
     assert outside(plan) == kept
 
 
+def test_nothing_is_vouched_for_or_named_before_it_is_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a power cut leaves is what was synced before: so the order is all.
+    unsafe: dict[int, int] = {}
+    events: list[str] = []
+    write_at, sync, link = os.pwrite, os.fdatasync, os.link
+
+    def record_write(fileno: int, content: bytes, offset: int) -> int:
+        kind = "bytes" if fileno == sink.fileno() else "journal"
+        if kind == "journal":
+            assert sink.fileno() not in unsafe, "the journal vouches for what is not safe"
+        unsafe[fileno] = unsafe.get(fileno, 0) + len(content)
+        events.append(kind)
+        return write_at(fileno, content, offset)
+
+    def record_sync(fileno: int) -> None:
+        sync(fileno)
+        unsafe.pop(fileno, None)
+        events.append("sync")
+
+    def record_link(*paths: Path) -> None:
+        assert not unsafe, "the name is given before the bytes are safe"
+        events.append("link")
+        link(*paths)
+
+    monkeypatch.setattr(os, "pwrite", record_write)
+    monkeypatch.setattr(os, "fdatasync", record_sync)
+    monkeypatch.setattr(os, "link", record_link)
+    monkeypatch.setattr(os, "fsync", lambda fileno: events.append(f"folder {os.fstat(fileno).st_ino}"))
+    sink = begun(tmp_path)
+    for number in (1, 2, 3, 4):
+        write(sink, number)
+    assert not unsafe
+    sink.complete(PLAN.size or 0)
+    sink.close()
+    assert events.count("link") == 1
+    assert events[-1] == f"folder {tmp_path.stat().st_ino}", "the name itself is made safe"
+    assert events.count("journal") >= 4
+
+
 # A disk that fails ---------------------------------------------------------------------------------------------------
 
 

@@ -117,6 +117,10 @@ class Course:
                 if self.replace:
                     allowed = [OTHER, CONTENT]
                 assert path.read_bytes() in allowed, path.name
+        journal = folder / f"{NAME}.part.journal"
+        if journal.exists():  # it never outlives its file, whose inode could be another's then
+            inodes = {path.lstat().st_ino for path in folder.iterdir() if path != journal}
+            assert int.from_bytes(journal.read_bytes()[56:64], "little") in inodes
 
     def check_in_the_end(self, folder: Path) -> None:
         found = {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -22,9 +22,10 @@ from tests.unit.transfers.engine.local.building import (
     names,
     sizes,
     write,
+    write_beginning,
 )
 from transfers.engine.local import MAX_NAME_BYTES, OUR_SUFFIXES, LocalSink, numbered
-from transfers.engine.plan import whole
+from transfers.engine.plan import Plan, whole
 from transfers.errors import FolderUnusableError, SinkError
 
 
@@ -219,6 +220,33 @@ def test_a_journal_that_was_left_behind_does_not_vouch_for_a_file_that_got_the_i
     assert not sink.published
     finish(sink)
     assert own.read_bytes() == OTHER
+
+
+def test_bytes_beyond_the_end_are_cut_off(tmp_path: Path) -> None:
+    # A run came further than the next one, but was killed before these bytes were safe; and nobody told the size.
+    plan = whole(None)
+    sink = begun(tmp_path, plan=plan)
+    write_beginning(sink, 1, 9000, plan=plan)
+    os.pwrite(sink.fileno(), OTHER[:6000], 9000)
+    sink.close()
+    sink = begun(tmp_path, plan=plan)
+    assert sizes(sink) == {1: 9000}
+    finish(sink, content=CONTENT[:12_000], plan=plan)
+    assert (tmp_path / NAME).read_bytes() == CONTENT[:12_000]
+
+
+@pytest.mark.parametrize("plan", [PLAN, whole(SIZE), whole(None)], ids=["parts", "one-part", "unknown-size"])
+def test_a_file_that_somebody_cut_gets_no_name(tmp_path: Path, plan: Plan) -> None:
+    sink = begun(tmp_path, plan=plan)
+    for part in plan:
+        write(sink, part.number, plan=plan)
+    os.truncate(tmp_path / f"{NAME}.part", SIZE - 1)
+    with pytest.raises(SinkError, match="cut"):
+        sink.complete(SIZE)
+    sink.close()
+    assert not (tmp_path / NAME).exists()
+    finish(begun(tmp_path, plan=plan), plan=plan)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
 # An old writer -------------------------------------------------------------------------------------------------------

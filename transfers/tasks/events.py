@@ -1,0 +1,11 @@
+"""Telling where a download stands once it has been written down."""
+
+from __future__ import annotations
+
+from transfers import progress
+from transfers.models import Download
+
+
+def tell_state(download: Download) -> None:
+    """Tell what its row says now; the object that stands for a worker's claim is left as it is."""
+    progress.publish(progress.download_state(Download.objects.get(pk=download.pk)))
