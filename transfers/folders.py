@@ -16,8 +16,8 @@ from transfers.errors import InvalidInputError
 
 MAX_FOLDER_CHARACTERS = 2048
 MAX_COMPONENT_BYTES = 255
-MAX_PATH_BYTES = os.pathconf("/", "PC_PATH_MAX") - 1
-"""Bytes a path may have, the closing NUL aside."""
+MAX_PATH_BYTES = min(os.pathconf("/", "PC_PATH_MAX") - 1, 2600)
+"""Bytes a path may have: what the system takes, and what PostgreSQL can index (a third of a page, 2704)."""
 MAX_EXTENSION_BYTES = 32
 FALLBACK_NAME = "download"
 _DRIVE = re.compile(r"^([A-Za-z]):[\\/]*")

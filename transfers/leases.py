@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connections, models, transaction
+from django.db import connections, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
@@ -89,7 +89,8 @@ def claim(rows: models.QuerySet[LeasedT], pk: object, owner: str, **changes: Any
 
 def held(row: LeasedT) -> models.QuerySet[LeasedT]:
     """The row for as long as the claim that `row` stands for holds it: not taken over, and not given back."""
-    return type(row)._default_manager.filter(pk=row.pk, lease_epoch=row.lease_epoch, lease_owner=row.lease_owner)
+    mine = {"pk": row.pk, "lease_epoch": row.lease_epoch, "lease_owner": row.lease_owner}
+    return type(row)._default_manager.filter(**mine).exclude(lease_owner="")
 
 
 def renew(row: LeasedRow, **changes: Any) -> bool:
@@ -155,8 +156,8 @@ class Heartbeat:
     def _beats(self) -> bool:
         try:
             alive = self._beat()
-        except DatabaseError as error:
-            log.warning("heartbeat failed", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the lease is not renewed, whatever the reason
+            log.warning("heartbeat failed", error=repr(error))
             connections.close_all()
             return False
         self._fenced = not alive

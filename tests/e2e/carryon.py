@@ -80,8 +80,10 @@ class Carryon:
         names = {"broker", "web", "beat", *(f"worker-{n + 1}" for n in range(int(self.variables.get("WORKERS", "1"))))}
         run = self.data_dir / "run"
         wait_until(
-            lambda: all(name in self.service.pids() for name in names)
-            and all((run / f"{name}.ready").exists() for name in names if name.startswith("worker")),
+            lambda: (
+                all(name in self.service.pids() for name in names)
+                and all((run / f"{name}.ready").exists() for name in names if name.startswith("worker"))
+            ),
             BACK_SECONDS,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -9,10 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+import requests
 
 from tests import battery
 from tests.e2e.carryon import Carryon, running_carryon, sha256
@@ -29,6 +33,10 @@ AT_ONCE_SECONDS = 2
 """What "at once" may take: a message through the broker, a request to the origin."""
 REFETCHED_BYTES = 64 * MIB
 REFETCHED_SECONDS = 5
+WASTE_BYTES = 4 * MIB
+"""What an origin sends, until its connection is closed, of a whole file that is only asked about."""
+SOCKET_BYTES = 8 * MIB
+"""What the kernel holds of a fast connection: sent, and never received by the process that was killed."""
 BUSY_SECONDS = 1.0
 """What a busy machine may add to a time that the contract promises."""
 
@@ -55,20 +63,30 @@ class Work:
     def fetched(self) -> int:
         return self.origin.fetched(self.path)
 
-    def resumed_after(self, moment: float) -> float | None:
-        """Seconds from then to the first request for it, if one came."""
-        later = [request.at for request in self.origin.requests_for(self.path) if request.at > moment]
-        return later[0] - moment if later else None
+    def wait_until_resumed_after(self, moment: float) -> float:
+        """Wait for the first request after that moment; after how many seconds it came."""
+        wait_until(lambda: self.origin.requests_for(self.path)[-1].at > moment, RESUME_SECONDS)
+        return next(each.at for each in self.origin.requests_for(self.path) if each.at > moment) - moment
 
     def wait_for_bytes(self, count: int) -> None:
         """Wait until the origin has sent so many."""
         wait_until(lambda: self.fetched >= count, 60)
 
-    def at_full_speed(self) -> None:
-        """No request from now on is slow; so fast that much lies in sockets when one is given up, it is not either."""
-        self.origin.behave(self.path, Behaviour(rate=50_000_000))
+    def wait_for_bytes_after(self, moment: float) -> None:
+        """Wait until the origin sends something on a connection that was opened before or after that moment."""
+        before = self.fetched
+        wait_until(lambda: self.fetched > before and time.monotonic() > moment, RESUME_SECONDS)
 
-    def check(self, seconds: float = 120) -> dict[str, object]:
+    def hurry(self, *, now: bool = True) -> None:
+        """Let all requests to come be answered fast, and, for it to be `now`, end those that are under way.
+
+        Not as fast as can be: what then lies in the sockets of a request that is given up would count as fetched.
+        """
+        self.origin.behave(self.path, Behaviour(rate=50_000_000))
+        if now:
+            self.origin.cut()
+
+    def check(self, seconds: float = 120) -> dict[str, Any]:
         """Wait for the end: the right bytes, with nothing left beside them; everything about it."""
         detail = self.carryon.admin.wait_for_end(self.id, seconds)
         assert (detail["state"], detail["error"]) == ("completed", ""), detail
@@ -82,9 +100,7 @@ class Work:
         return detail
 
 
-def begin(
-    carryon: Carryon, origin: Origin, name: str, size: int, rate: float | None = None, *, seed: int = 1
-) -> Work:
+def begin(carryon: Carryon, origin: Origin, name: str, size: int, rate: float | None = None, *, seed: int = 1) -> Work:
     """Start a download whose origin sends so many bytes a second on each connection."""
     file = GeneratedFile(size, seed=seed)
     url = origin.add(f"/{name}", file, Behaviour(rate=rate))
@@ -103,8 +119,8 @@ def frozen(pid: int) -> Iterator[None]:
 
 
 def allowed_twice(rate: float) -> int:
-    """How many bytes a kill may cost where so many come in a second, with what sockets and buffers hold."""
-    return int(min(REFETCHED_BYTES, REFETCHED_SECONDS * rate)) + 2 * MIB
+    """How many bytes a kill may cost where so many come in a second, with what was under way."""
+    return int(min(REFETCHED_BYTES, REFETCHED_SECONDS * rate)) + WASTE_BYTES
 
 
 # kill -9
@@ -119,40 +135,55 @@ VICTIMS = {
 
 
 @pytest.mark.parametrize("round_", range(battery.rounds(1, 20)))
-@pytest.mark.parametrize("victims", VICTIMS)
-def test_kills_at_random_moments(carryon: Carryon, origin: Origin, victims: str, round_: int) -> None:
-    draw = random.Random(f"{SEED} {victims} {round_}")
+def test_kills_at_random_moments_again_and_again(carryon: Carryon, origin: Origin, round_: int) -> None:
+    draw = random.Random(f"{SEED} {round_}")
     carryon.wait_until_back()
-    name = f"{victims.replace(' ', '-')}-{round_}"
-    single = begin(carryon, origin, f"single-{name}", 24_000_000, SINGLE_RATE)
-    shared = begin(carryon, origin, f"shared-{name}", 110_000_000, SHARED_RATE)
-    small = [begin(carryon, origin, f"small-{name}-{n}", 50_000, seed=n) for n in range(5)]
-    single.wait_for_bytes(1)
-    shared.wait_for_bytes(1)
-    time.sleep(draw.uniform(0.1, 4.5))
-    killed = time.monotonic()
-    carryon.kill(*VICTIMS[victims])
-    works = [single, shared, *small]
-    if "worker-1" in VICTIMS[victims]:
-        wait_until(lambda: all(w.resumed_after(killed) is not None for w in (single, shared)), RESUME_SECONDS)
-        resumed = [work.resumed_after(killed) or 0 for work in (single, shared)]
-        print(f"{victims} killed, work resumed after {', '.join(f'{seconds:.1f} s' for seconds in resumed)}")
-    for work in works:
-        work.at_full_speed()
+    single = begin(carryon, origin, f"single-{round_}", 150_000_000, SINGLE_RATE)
+    shared = begin(carryon, origin, f"shared-{round_}", 700_000_000, SHARED_RATE)
+    small: list[Work] = []
+    killed_workers = 0
+    for victims in draw.sample(list(VICTIMS), k=len(VICTIMS)):
+        small += [begin(carryon, origin, f"small-{round_}-{victims[:3]}-{n}", 50_000, seed=n) for n in range(3)]
+        single.wait_for_bytes_after(time.monotonic())
+        shared.wait_for_bytes_after(time.monotonic())
+        time.sleep(draw.uniform(0, 3))
+        killed = time.monotonic()
+        carryon.kill(*VICTIMS[victims])
+        if "worker-1" in VICTIMS[victims]:
+            killed_workers += 1
+            seconds = [work.wait_until_resumed_after(killed) for work in (single, shared)]
+            print(f"{victims} killed, work resumed after {seconds[0]:.1f} s and {seconds[1]:.1f} s")
+        wait_until(lambda: answers(carryon), RESUME_SECONDS)
     for work, rate in ((single, SINGLE_RATE), (shared, 4 * SHARED_RATE)):
+        work.hurry()
         detail = work.check()
         twice = work.fetched - work.file.size
-        print(f"{work.path}: {twice / MIB:.1f} MiB fetched twice, {detail['bytesRefetched']} told")
-        if "worker-1" in VICTIMS[victims]:
-            assert twice <= allowed_twice(rate)
-        else:
-            # With several connections the first one has a little of the second part in it when it has its own.
-            assert twice == 0 if work is single else twice < MIB
-            attempts = detail["attempts"]
-            assert isinstance(attempts, list)
-            assert len(attempts) == 1, "nobody but the worker has to do with the bytes"
+        print(f"{work.path}: {twice / MIB:.1f} MiB fetched twice by {killed_workers} kills")
+        assert twice <= killed_workers * allowed_twice(rate) + WASTE_BYTES
+        lost = [attempt for attempt in detail["attempts"] if attempt["outcome"] == "lost"]
+        assert len(lost) == killed_workers, "only the worker has to do with the bytes"
     for work in small:
         work.check()
+
+
+def answers(carryon: Carryon) -> bool:
+    """Whether the web process is there."""
+    with suppress(requests.ConnectionError):
+        return requests.get(f"{carryon.service.url}/livez", timeout=10).status_code == HTTPStatus.OK
+    return False
+
+
+@pytest.mark.parametrize("victims", ["broker", "web and beat"])
+def test_what_the_bytes_do_not_need(carryon: Carryon, origin: Origin, victims: str) -> None:
+    """A transfer does not even notice the end of a process that only asks and tells."""
+    carryon.wait_until_back()
+    work = begin(carryon, origin, f"indifferent-{victims[:3]}", 12_000_000, 3_000_000)
+    work.wait_for_bytes(1_000_000)
+    carryon.kill(*VICTIMS[victims])
+    wait_until(lambda: answers(carryon), RESUME_SECONDS)
+    detail = work.check()
+    assert [attempt["outcome"] for attempt in detail["attempts"]] == ["completed"]
+    assert work.fetched == work.file.size
 
 
 @pytest.mark.parametrize("round_", range(battery.rounds(1, 10)))
@@ -165,27 +196,9 @@ def test_a_kill_at_full_speed(carryon: Carryon, origin: Origin, round_: int) -> 
     carryon.kill("worker-1")
     assert carryon.admin.detail(work.id)["state"] != "completed"
     work.check()
-    # What the kernel still had in its sockets was sent, and never came to the process.
     twice = work.fetched - work.file.size
     print(f"{twice / MIB:.1f} MiB fetched twice")
-    assert twice <= REFETCHED_BYTES + 4 * 8 * MIB
-
-
-def test_killed_again_and_again(carryon: Carryon, origin: Origin) -> None:
-    draw = random.Random(f"{SEED} again and again")
-    carryon.wait_until_back()
-    work = begin(carryon, origin, "again", 150_000_000, 2_000_000)
-    work.wait_for_bytes(1)
-    kills = battery.rounds(3, 15)
-    for _ in range(kills):
-        time.sleep(draw.uniform(0.1, 1.5))
-        killed = time.monotonic()
-        carryon.kill(*VICTIMS[draw.choice(("worker", "all"))])
-        wait_until(lambda killed=killed: work.resumed_after(killed) is not None, RESUME_SECONDS)  # type: ignore[misc]
-    work.at_full_speed()
-    carryon.kill("worker-1")
-    work.check()
-    assert work.fetched - work.file.size <= (kills + 1) * allowed_twice(4 * 2_000_000)
+    assert twice <= REFETCHED_BYTES + 4 * SOCKET_BYTES + WASTE_BYTES
 
 
 def test_kill_of_the_supervisor_and_a_new_start(tmp_path: Path, origin: Origin) -> None:
@@ -202,7 +215,7 @@ def test_kill_of_the_supervisor_and_a_new_start(tmp_path: Path, origin: Origin) 
         with running_carryon(tmp_path, token=token) as after:
             work = Work(after, origin, "/power.bin", file, download)
             work.check()
-            assert (work.resumed_after(started) or 0) < RESUME_SECONDS
+            work.wait_until_resumed_after(started)
             assert work.fetched - file.size <= allowed_twice(5_000_000)
 
 
@@ -224,11 +237,12 @@ def test_a_worker_that_is_told_to_leave(carryon: Carryon, origin: Origin, everyt
         if leaving == other.pid:
             other.wait(DRAIN_SECONDS)
         wait_until(lambda: not is_alive(leaving), DRAIN_SECONDS - (time.monotonic() - told))
-        print(f"gone after {time.monotonic() - told:.1f} s, its work went on after {work.resumed_after(told):.1f} s")
-        work.at_full_speed()
+        print(f"gone after {time.monotonic() - told:.1f} s")
+        assert work.fetched <= detail["downloaded"] + 3 * 3_000_000, "it put down all it had"
+        work.hurry()
         last = work.check()
-        assert work.fetched - work.file.size <= MIB, "it put down all it had"
-        assert [attempt["outcome"] for attempt in last["attempts"]] == ["handed back", "completed"]  # type: ignore[attr-defined]
+        assert work.fetched - work.file.size <= 2 * WASTE_BYTES
+        assert last["attempts"][0]["outcome"] == "handed back"
         assert {frame.status for frame in everything.frames(work.fid)} == {"", "STREAM_RUNNING", "STREAM_COMPLETED"}
 
 
@@ -248,11 +262,8 @@ def test_a_broker_that_forgets_everything(carryon: Carryon, origin: Origin, ever
         listener.wait_for(lambda frame: frame.status == "STREAM_RUNNING" and frame.at > forgotten + 1)
     for work in queued:
         work.check(RESUME_SECONDS)
-    running.at_full_speed()
     detail = running.check()
-    attempts = detail["attempts"]
-    assert isinstance(attempts, list)
-    assert [(attempt["outcome"], attempt["error"]) for attempt in attempts] == [("completed", "")]
+    assert [(attempt["outcome"], attempt["error"]) for attempt in detail["attempts"]] == [("completed", "")]
     assert running.fetched == running.file.size
     for work in (running, *queued):
         assert all(frame.status != "STREAM_FAIL" for frame in everything.frames(work.fid))
@@ -286,12 +297,12 @@ def test_stop_within_a_second_and_resume_from_what_is_kept(
         for call in (carryon.admin.check, carryon.admin.stop):
             refused = call(work.url, work.fid)
             assert (refused.status, refused.body["errmsg"]) == (404, "NOT FIND DOWNLOADING")
-        work.at_full_speed()
+        work.hurry()
         carryon.admin.start(work.url, work.fid)
         begun = everything.wait_for(lambda f: "Range" in f.message, work.fid, since=frame.at)
         assert int(begun.message["Range"].removeprefix("bytes=").rstrip("-")) >= kept - MIB
         work.check()
-        assert work.fetched <= size + (fetched - kept) + MIB
+        assert work.fetched <= size + (fetched - kept) + WASTE_BYTES
 
 
 def test_stop_right_after_start_and_start_right_after_stop(
@@ -323,7 +334,7 @@ def test_stop_of_what_waits_for_its_next_attempt(carryon: Carryon, origin: Origi
         assert frame.at - asked < STOP_SECONDS + BUSY_SECONDS
 
 
-@pytest.mark.parametrize("how", ["gone", "hangs"])
+@pytest.mark.parametrize("how", [pytest.param("gone", marks=pytest.mark.long), "hangs"])
 def test_life_without_a_broker(carryon: Carryon, origin: Origin, how: str) -> None:
     """What runs goes on and can be stopped, what is asked for is answered soon, and done when the broker is back."""
     carryon.wait_until_back()
@@ -342,10 +353,10 @@ def test_life_without_a_broker(carryon: Carryon, origin: Origin, how: str) -> No
         carryon.admin.wait_for(running.id, lambda d: d["downloaded"] > before + 6_000_000, 5)
     for work in started:
         work.check(RESUME_SECONDS)
-    running.at_full_speed()
-    detail = running.check()
-    assert [attempt["outcome"] for attempt in detail["attempts"]] == ["completed"]  # type: ignore[attr-defined]
-    stopped.at_full_speed()
+    assert [attempt["outcome"] for attempt in carryon.admin.detail(running.id)["attempts"]] == ["running"]
+    running.hurry()
+    running.check()
+    stopped.hurry()
     carryon.admin.start(stopped.url, stopped.fid)
     stopped.check()
 
@@ -371,11 +382,11 @@ def test_a_worker_that_is_added_speeds_up_what_runs(carryon: Carryon, origin: Or
         check_pace(running, together)
         helper.kill()
         killed = time.monotonic()
-        work.at_full_speed()
+        work.hurry()
         detail = work.check()
-    assert work.fetched - work.file.size <= allowed_twice(4 * rate) + 2 * allowed_twice(rate)
+    assert work.fetched - work.file.size <= 2 * allowed_twice(4 * rate)
     assert time.monotonic() - killed < RESUME_SECONDS
-    assert [attempt["outcome"] for attempt in detail["attempts"]] == ["completed"]  # type: ignore[attr-defined]
+    assert len({attempt["worker"] for attempt in detail["attempts"]}) == 1, "its holder has not changed"
 
 
 def speed(work: Work, seconds: float) -> float:
@@ -387,7 +398,7 @@ def speed(work: Work, seconds: float) -> float:
 
 def check_pace(running: list[Frame], bytes_per_second: float) -> None:
     """Frames come once a second, and tell what all workers together fetched."""
-    gaps = [after.at - before.at for before, after in zip(running, running[1:], strict=False)]
+    gaps = [after.at - before.at for before, after in itertools.pairwise(running)]
     assert len(gaps) >= 2
     assert max(gaps) < 1 + BUSY_SECONDS, gaps
     first, last = running[0], running[-1]
@@ -407,12 +418,13 @@ def test_kill_of_the_holder_of_a_shared_file(carryon: Carryon, origin: Origin) -
         os.kill(holder, signal.SIGKILL)
         carryon.admin.wait_for(work.id, lambda d: len(d["attempts"]) > 1, RESUME_SECONDS)
         print(f"held again after {time.monotonic() - killed:.1f} s")
-        work.at_full_speed()
+        work.hurry()
         detail = work.check()
-        assert work.fetched - work.file.size <= allowed_twice(8 * rate) + 4 * allowed_twice(rate)
-        assert [attempt["outcome"] for attempt in detail["attempts"]] == ["worker lost", "completed"]  # type: ignore[attr-defined]
+        assert work.fetched - work.file.size <= 2 * allowed_twice(8 * rate)
+        assert detail["attempts"][0]["outcome"] == "lost"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSTOP], ids=["drained", "frozen"])
 def test_a_helper_that_goes(carryon: Carryon, origin: Origin, number: signal.Signals) -> None:
     carryon.wait_until_back()
@@ -423,7 +435,7 @@ def test_a_helper_that_goes(carryon: Carryon, origin: Origin, number: signal.Sig
         holder = pid_of(carryon.admin.detail(work.id)["attempts"][-1]["worker"])
         (helper,) = both - {holder}
         os.kill(helper, number)
-        work.at_full_speed()
+        work.hurry()
         try:
             work.check()
         finally:

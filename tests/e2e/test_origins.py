@@ -200,7 +200,11 @@ ROWS = [
         for lie in (7, -7)
     ),
     Row("more bytes than announced", (Behaviour(extra_bytes=1000, cut_after=CUT), Behaviour(extra_bytes=1000))),
-    *(Row(f"malformed once: {how}", (Behaviour(malformed=how), Behaviour())) for how in Malformed if how != Malformed.NO),
+    *(
+        Row(f"malformed once: {how}", (Behaviour(malformed=how), Behaviour()))
+        for how in Malformed
+        if how != Malformed.NO
+    ),
     always("malformed: two lengths", "source_protocol", malformed=Malformed.TWO_LENGTHS),
     always("malformed: not HTTP", "source_protocol", malformed=Malformed.NOT_HTTP),
     always("malformed: nothing", "source_interrupted", malformed=Malformed.EMPTY),
@@ -311,15 +315,15 @@ class Trial:
             assert self.answer.status == STATUSES[TRANSFER_CODES[code]]
             event = {"action": "stream_status", "status": "STREAM_FAIL", "data": frame.data}
             assert self.answer.body == {"status": "fail", "errmsg": "STREAM_FAIL", "errors": event, "errDev": {}}
-        (row,) = [row for row in self.carryon.admin.listed(fid=self.fid)]
+        (row,) = self.carryon.admin.listed(fid=self.fid)
         assert (row["state"], row["errorCode"]) == ("failed", code)
         assert not Path(row["savePath"]).exists()
         return text
 
     def range_told(self) -> str:
         """Where the first attempt that got bytes began."""
-        told = [frame.message.get("Range") for frame in self.everything.frames(self.fid, since=self.began)]
-        return next(text for text in told if text is not None)
+        told = [frame.message for frame in self.everything.frames(self.fid, since=self.began)]
+        return next(str(message["Range"]) for message in told if "Range" in message)
 
 
 @pytest.fixture
@@ -566,9 +570,7 @@ def test_user_and_password_are_used_and_never_told(trial: Trial, origin: Origin)
 
 
 def test_a_wrong_password(trial: Trial, origin: Origin) -> None:
-    trial.start(
-        origin.add("/f", FILE, Behaviour(credentials="ann:right")).replace("http://", "http://ann:wr0ng@")
-    )
+    trial.start(origin.add("/f", FILE, Behaviour(credentials="ann:right")).replace("http://", "http://ann:wr0ng@"))
     text = trial.check_failed("source_refused", begins=False)
     assert "401" in text
     assert "wr0ng" not in text

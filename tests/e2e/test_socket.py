@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -61,6 +62,10 @@ def inner(cid: str, fid: str, message: str, body: dict[str, object]) -> str:
     return json.dumps(["download_stream", text], separators=(",", ":"))
 
 
+def anything(_: Frame) -> bool:
+    return True
+
+
 def shapes(frames: list[Frame]) -> list[str]:
     """What the frames tell, runs of the same put together."""
     told: list[str] = []
@@ -89,7 +94,7 @@ def test_frames_to_the_letter_and_once_a_second(ann: Client, origin: Origin) -> 
         )
         assert frame.text == inner("e2e", "letter", message, frame.body)
     message = (
-        '{"action":"stream_status","status":"STREAM_COMPLETED",' f'"data":{{"savePath":"{answer.data["savePath"]}"}}}}'
+        f'{{"action":"stream_status","status":"STREAM_COMPLETED","data":{{"savePath":"{answer.data["savePath"]}"}}}}'
     )
     assert last.text == inner("e2e", "letter", message, last.body)
     assert {frame.body["id"] for frame in frames} == {answer.id}
@@ -100,7 +105,7 @@ def test_frames_to_the_letter_and_once_a_second(ann: Client, origin: Origin) -> 
 
 
 def assert_once_a_second(running: list[Frame]) -> None:
-    gaps = [after.at - before.at for before, after in zip(running, running[1:], strict=False)]
+    gaps = [after.at - before.at for before, after in itertools.pairwise(running)]
     assert gaps
     assert max(gaps) < 1 + BUSY_SECONDS, gaps
     assert sum(gaps) / len(gaps) == pytest.approx(1, abs=0.35), gaps
@@ -168,8 +173,10 @@ def test_who_hears_what(carryon: Carryon, ann: Client, bob: Client, origin: Orig
             expected = wanted[user, query]
             for cid, fid in expected:
                 listener.wait_for(
-                    lambda f, name=(cid, fid): (f.body["cid"], f.body["fid"]) == name  # type: ignore[misc]
-                    and f.status == "STREAM_COMPLETED",
+                    lambda f, name=(cid, fid): (
+                        (f.body["cid"], f.body["fid"]) == name  # type: ignore[misc]
+                        and f.status == "STREAM_COMPLETED"
+                    ),
                 )
             heard = {(f.body["cid"], f.body["fid"]) for f in listener.frames() if f.body["cid"] in ("one", "two")}
             assert heard == set(expected), (user, query)
@@ -185,12 +192,12 @@ def test_the_present_state_on_connecting(ann: Client, bob: Client, origin: Origi
     ann.wait_for(ann.start(url, "present").id, lambda detail: detail["downloaded"] == MIB)
     began = time.monotonic()
     with ann.listening() as everything, ann.listening(fid="done") as of_done, bob.listening(fid="present") as others:
-        state = everything.wait_for(lambda frame: True, "present", seconds=5)
+        state = everything.wait_for(anything, "present", seconds=5)
         assert state.at - began < 1 + BUSY_SECONDS
         assert state.status == "STREAM_RUNNING"
         assert state.data == {"downloaded": MIB, "totalSize": 3 * MIB}
-        assert everything.wait_for(lambda frame: True, "done", seconds=5).status == "STREAM_COMPLETED"
-        assert of_done.wait_for(lambda frame: True, seconds=5).status == "STREAM_COMPLETED"
+        assert everything.wait_for(anything, "done", seconds=5).status == "STREAM_COMPLETED"
+        assert of_done.wait_for(anything, seconds=5).status == "STREAM_COMPLETED"
         gate.open()
         assert everything.wait_for_end("present").status == "STREAM_COMPLETED"
         assert others.frames() == []
@@ -231,7 +238,7 @@ def test_a_killed_broker_costs_no_socket(carryon: Carryon, ann: Client, origin: 
         for _ in range(2):
             before = carryon.pid("broker")
             carryon.kill("broker")
-            wait_until(lambda before=before: carryon.service.pids().get("broker") not in (None, before), 20)  # type: ignore[misc]
+            wait_until(lambda before=before: carryon.service.pids().get("broker") not in (None, before), 20)
             back = time.monotonic()
             listener.wait_for(lambda frame: frame.status == "STREAM_RUNNING", since=back, seconds=10)
         assert listener.open
@@ -260,7 +267,7 @@ def test_an_end_that_the_broker_lost_is_told_with_the_next_snapshot(
 
 
 def test_the_present_state_comes_again(waiting: Listener) -> None:
-    first = waiting.wait_for(lambda frame: True)
+    first = waiting.wait_for(anything)
     second = waiting.wait_for(lambda frame: frame.at > first.at, seconds=SNAPSHOT_SECONDS + BUSY_SECONDS)
     assert second.text == first.text
     assert second.status == "STREAM_RUNNING"

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -123,7 +124,8 @@ def check(*, user: AbstractBaseUser, request: DownloadRequest) -> Download:
 
 def visible(*, user: AbstractBaseUser, **filters: str) -> DownloadQuerySet:
     """The downloads that this user may see, newest first, narrowed to these values of `state`, `cid`, `fid`."""
-    return Download.objects.visible_to(user).filter(**filters).select_related("stored_file").order_by("-requested_at")
+    rows = Download.objects.visible_to(user).filter(**filters).select_related("stored_file")
+    return rows.order_by("-requested_at", "pk")  # the key, so that no row falls between two pages
 
 
 def stream_status(*, download: Download) -> dict[str, Any]:
@@ -189,39 +191,64 @@ def _queue(download: Download, request: DownloadRequest, folder: Path) -> None:
 
 def _place(download: Download, folder: Path, name: str) -> None:
     """Give the download the first path it may write: its own, its twin's, or one that nobody has."""
-    taken = _Taken(folder / name)
     own = [Path(download.save_path)] if download.save_path else []
-    for path in itertools.chain(own, numbered(folder / name)):
-        others = [row for row in taken.downloads.get(str(path), ()) if row.pk != download.pk]
-        if any(row.state in LIVE for row in others):
-            raise AlreadyDownloadingError("another download is writing that file")
-        twin = next((row for row in others if (row.user_id, row.url_key) == (download.user_id, download.url_key)), None)
-        if _may_write(download, twin, path, taken.files.get(str(path))):
-            download.save_path = str(path)
-            if twin is not None and not download.validator_kind:
-                _take_over(download, twin)
-            return
+    for paths in _batches(itertools.chain(own, numbered(folder / name))):
+        taken = _Taken(paths)
+        for path in paths:
+            others = [row for row in taken.downloads.get(str(path), ()) if row.pk != download.pk]
+            if any(row.state in LIVE for row in others):
+                raise AlreadyDownloadingError("another download is writing that file")
+            twin = next((row for row in others if _is_twin(row, download)), None)
+            if _may_write(download, path, others, twin, taken.files.get(str(path))):
+                download.save_path = str(path)
+                if twin is not None and _knows_more(twin, download):
+                    _take_over(download, twin)
+                return
+
+
+def _batches(paths: Iterator[Path]) -> Iterator[list[Path]]:
+    """Few at first, because nearly always one of them is free; each batch costs two queries."""
+    size = 2
+    while True:
+        yield list(itertools.islice(paths, size))
+        size = min(size * 8, 512)
 
 
 class _Taken:
-    """Who has which of the paths that differ from this one by a number, in two queries."""
+    """Who has which of these paths, the latest first."""
 
-    def __init__(self, path: Path) -> None:
-        prefix = str(path.with_name(path.stem))
+    def __init__(self, paths: Iterable[Path]) -> None:
+        names = [str(path) for path in paths]
         self.downloads: dict[str, list[Download]] = {}
-        for row in Download.objects.filter(save_path__startswith=prefix).order_by("-requested_at"):
+        for row in Download.objects.filter(save_path__in=names).order_by("-requested_at").select_related("stored_file"):
             self.downloads.setdefault(row.save_path, []).append(row)
-        self.files = {file.path: file for file in StoredFile.objects.filter(path__startswith=prefix)}
+        self.files = {file.path: file for file in StoredFile.objects.filter(path__in=names)}
 
 
-def _may_write(download: Download, twin: Download | None, path: Path, stored: StoredFile | None) -> bool:
-    ours = twin is not None or download.save_path == str(path)
+def _is_twin(row: Download, download: Download) -> bool:
+    """Whether it is the same user's download of the same URL."""
+    return (row.user_id, row.url_key) == (download.user_id, download.url_key)
+
+
+def _may_write(
+    download: Download, path: Path, others: Sequence[Download], twin: Download | None, stored: StoredFile | None
+) -> bool:
     if stored is not None and stored.owner_id != download.user_id:
         return False
-    if os.path.lexists(path):
+    if os.path.lexists(path):  # a file that we did not put there, or that somebody has changed since, is not ours
         files = {download.stored_file_id, twin.stored_file_id if twin else None}
-        return stored is not None and stored.pk in files
-    return ours or not os.path.lexists(path.with_name(path.name + PART_SUFFIX))
+        return stored is not None and stored.pk in files and stored.untouched()
+    if not os.path.lexists(path.with_name(path.name + PART_SUFFIX)):
+        return True
+    # Whoever wanted the path last has written these bytes: had they been there before, it had got another path.
+    rows = [*others, *([download] if download.save_path == str(path) else [])]
+    latest = max(rows, key=lambda row: row.requested_at, default=None)
+    return latest is not None and _is_twin(latest, download)
+
+
+def _knows_more(twin: Download, download: Download) -> bool:
+    """Whether the bytes that are here are rather what the twin knows of than what the download does."""
+    return not download.validator_kind or bool(twin.validator_kind and twin.requested_at > download.requested_at)
 
 
 def _take_over(download: Download, twin: Download) -> None:

@@ -16,7 +16,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from transfers import progress
+from transfers import leases, progress
 from transfers.engine.base import SourceInfo
 from transfers.engine.checksums import Checksums, FileHasher
 from transfers.engine.copying import Allotment, Watch, WholePlan, copy
@@ -65,6 +65,7 @@ class Attempt:
         self.rest: Rest | None = None
         """What is left to do once nobody waits for the file any more."""
         self._slots = slots
+        self._record = DownloadAttempt()
         self._source: HttpSource | None = None
         self._hasher: FileHasher | None = None
         self._watch: Watch | None = None
@@ -76,18 +77,18 @@ class Attempt:
 
     def run(self) -> None:
         """Make the attempt, and write down how it ended."""
-        record = DownloadAttempt.objects.create(
+        self._record = DownloadAttempt.objects.create(
             download=self.download, epoch=self.download.lease_epoch, worker=self.download.lease_owner
         )
         try:
-            self._fetch(record)
+            self._fetch()
         except Interrupted as interrupted:
             stopped = interrupted.reason is Interruption.STOPPED
-            self._note(record, AttemptOutcome.STOPPED if stopped else AttemptOutcome.HANDED_BACK)
+            self._note(AttemptOutcome.STOPPED if stopped else AttemptOutcome.HANDED_BACK)
             raise
         except TransferError as error:
             self._learn(error)
-            self._note(record, AttemptOutcome.FAILED, error)
+            self._note(AttemptOutcome.FAILED, error)
             raise
         except DatabaseError:
             raise  # nothing can be written down now: the lease brings the download back when the database is
@@ -95,9 +96,8 @@ class Attempt:
             log.exception("attempt broke", download=str(self.download.pk))
             told = TransferError("something unexpected went wrong; it has been logged")
             self._learn(told)
-            self._note(record, AttemptOutcome.FAILED, told)
+            self._note(AttemptOutcome.FAILED, told)
             raise told from unexpected
-        self._note(record, AttemptOutcome.COMPLETED)
 
     def interrupt(self, reason: Interruption) -> None:
         """End soon, for this reason, from any thread."""
@@ -133,7 +133,7 @@ class Attempt:
 
     # The steps of it
 
-    def _fetch(self, record: DownloadAttempt) -> None:
+    def _fetch(self) -> None:
         with ExitStack() as closing:
             self._source = source = closing.enter_context(http_source(self.download))
             self._check()
@@ -145,11 +145,12 @@ class Attempt:
                 self._check()  # what was asked to end fails; what counts is why it was ended
                 raise
             plan, generation = self._plan(info)
-            self._begin(info, plan, generation)
             sink = LocalSink(Path(self.download.save_path), generation=generation, replace=self._replaces())
             closing.callback(sink.close)
+            self._check_lease()  # whoever lost it must not touch the files of who has it now
             sink.begin(plan)
-            size, hasher = self._copy(source, sink, plan, closing, record)
+            self._begin(info, plan, generation)  # and not before the disk has room: it tells that bytes come in
+            size, hasher = self._copy(source, sink, plan, closing)
             checksums = None
             if info.digests or hasher.lag(size) <= PROMPT_BYTES:
                 checksums = self._prove(hasher, size, info, sink)
@@ -193,6 +194,10 @@ class Attempt:
         large = info.size is not None and info.size >= settings.ENVIRONMENT.download_parallel_min_bytes
         return (shared(info.size or 0) if large else whole(info.size)), generation
 
+    def _check_lease(self) -> None:
+        if not leases.held(self.download).exists():
+            raise Interrupted(Interruption.FENCED)
+
     def _begin(self, info: SourceInfo, plan: Plan, generation: str) -> None:
         download, validator = self.download, info.validator
         facts = {
@@ -210,9 +215,7 @@ class Attempt:
         if not download.mark_streaming(**facts):
             raise Interrupted(Interruption.FENCED)
 
-    def _copy(
-        self, source: HttpSource, sink: LocalSink, plan: Plan, closing: ExitStack, record: DownloadAttempt
-    ) -> tuple[int, FileHasher]:
+    def _copy(self, source: HttpSource, sink: LocalSink, plan: Plan, closing: ExitStack) -> tuple[int, FileHasher]:
         stored = sink.stored_parts()
         hasher = FileHasher(sink.fileno)
         closing.callback(hasher.close)
@@ -224,7 +227,7 @@ class Attempt:
             lay_out(self.download, self.download.generation, plan, stored)
             allotment = self._parts = LeasedParts(self.download, plan, self.download.lease_owner, self._wait)
             connections = self._connections(plan)
-        record.start_offset = watch.moved
+        self._record.start_offset = watch.moved
         self._hasher, self._watch = hasher, watch
         if self._reason is not None:
             watch.interrupt(self._reason)
@@ -272,8 +275,10 @@ class Attempt:
         return stored
 
     def _end(self, stored: StoredFile) -> None:
-        if not self.download.mark_completed(stored, bytes_fetched=F("bytes_fetched") + self._newly_fetched()):
-            raise Interrupted(Interruption.FENCED)
+        with transaction.atomic():
+            if not self.download.mark_completed(stored, bytes_fetched=F("bytes_fetched") + self._newly_fetched()):
+                raise Interrupted(Interruption.FENCED)
+            self._note(AttemptOutcome.COMPLETED)
 
     # What is told and learned
 
@@ -299,11 +304,11 @@ class Attempt:
         ):
             raise Interrupted(Interruption.FENCED) from None
 
-    def _note(self, record: DownloadAttempt, outcome: AttemptOutcome, error: TransferError | None = None) -> None:
-        DownloadAttempt.objects.filter(pk=record.pk).update(
+    def _note(self, outcome: AttemptOutcome, error: TransferError | None = None) -> None:
+        DownloadAttempt.objects.filter(pk=self._record.pk).update(
             ended_at=Now(),
             outcome=outcome,
-            start_offset=record.start_offset,
+            start_offset=self._record.start_offset,
             bytes_fetched=self._watch.fetched if self._watch is not None else 0,
             error_code=error.code if error else "",
             error=error.message if error else "",

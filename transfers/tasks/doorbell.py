@@ -10,6 +10,7 @@ from celery import Task, current_app
 from kombu import Queue
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import ProducerPool, producers
+from redis import RedisError
 
 log = structlog.get_logger(__name__)
 
@@ -18,6 +19,8 @@ HOUSEKEEPING = "housekeeping"
 EVERY_WORKER = "every-worker"
 MAX_WAITING = 64
 """Doorbells in a queue beyond which no more are rung: a worker that hears one looks for all work that waits."""
+AWAY = (OperationalError, LimitExceeded, RedisError)
+"""What it is to us when the broker does not answer; Celery translates the last one only where it sends a task."""
 PATIENCE_SECONDS = 1.0
 """How long a broker that hangs may hold up who rings: a heartbeat, or a client's request."""
 
@@ -33,7 +36,7 @@ def ring(task: Task[Any, Any], pk: object, *, queue: str = TRANSFERS, expires_se
             if queue == TRANSFERS and _length(producer.channel, queue) >= MAX_WAITING:
                 return
             task.apply_async((str(pk),), queue=queue, retry=False, producer=producer, **options)
-    except (OperationalError, LimitExceeded) as error:
+    except AWAY as error:
         log.warning("doorbell not heard", task=task.name, id=str(pk), error=str(error))
 
 
@@ -42,7 +45,7 @@ def waiting(queue: str) -> int:
     try:
         with _producers().acquire(block=True, timeout=PATIENCE_SECONDS) as producer:
             return _length(producer.channel, queue)
-    except (OperationalError, LimitExceeded):
+    except AWAY:
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Read by every Python process on whose PYTHONPATH it lies, before anything else: answers for the names in the table."""
+"""Read first by every Python process on whose PYTHONPATH it lies: answers for the names in the table."""
 
 from __future__ import annotations
 

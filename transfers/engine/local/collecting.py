@@ -1,0 +1,315 @@
+"""Files built on disk from parts that come from outside, in any order, of any size, and more than once."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfers.engine.base import CHUNK_BYTES, Reader, StoredPart
+from transfers.engine.local.disk import fdatasync, sink_errors, sync_folder, write_all
+from transfers.engine.local.names import link, name_of, numbered
+from transfers.engine.plan import MAX_PARTS
+from transfers.errors import PartsDifferError, SinkError
+
+IN_PLACE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """What the journal knows of one part: its size and MD5, and where its bytes are."""
+
+    size: int
+    md5: bytes
+    place: int
+    """`IN_PLACE`, or the number in the name of the file beside that has the part."""
+
+
+class _PartJournal:
+    """The stored parts: a record each, added after the bytes are synced; a part's last record counts.
+
+    What stood there is never written over, so a write that is torn loses nothing: its record fails its check.
+    """
+
+    _RECORD = struct.Struct("<IQ16sII")  # number, size, MD5, place, check
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def held(self) -> Iterator[int]:
+        """Open the journal for ourselves alone, among all threads, processes and hosts."""
+        fileno = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fileno, fcntl.LOCK_EX)
+            yield fileno
+        finally:
+            os.close(fileno)
+
+    def read(self) -> dict[int, _Slot]:
+        """All stored parts by number, in order."""
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for record in self._RECORD.iter_unpack(content[: self._whole(len(content))]):
+            number, size, md5, place, check = record
+            if check == self._check(number, size, md5, place):
+                found[number] = _Slot(size, md5, place)
+        return dict(sorted(found.items()))
+
+    def write(self, fileno: int, number: int, slot: _Slot) -> None:
+        """Note a part, durably."""
+        check = self._check(number, slot.size, slot.md5, slot.place)
+        record = self._RECORD.pack(number, slot.size, slot.md5, slot.place, check)
+        write_all(fileno, memoryview(record), self._whole(os.fstat(fileno).st_size))
+        fdatasync(fileno)
+
+    def _whole(self, size: int) -> int:
+        """The size without a last record that was torn."""
+        return size // self._RECORD.size * self._RECORD.size
+
+    def _check(self, number: int, size: int, md5: bytes, place: int) -> int:
+        return zlib.crc32(struct.pack("<IQ16sI", number, size, md5, place), 1)
+
+
+class LocalCollection:
+    """A folder in which a file is collected part by part; a part is stored whole or not at all.
+
+    Each part has its place in the one data file, `stride` bytes a part, and streams there directly. Only one writer
+    may write there, and only while nothing is stored there: it holds the part's lock, which the kernel gives back
+    when the writer dies, and which no writer that is merely slow or paused loses. Everybody else (a second sender of
+    the part, one that replaces a stored part, a part that is larger than the stride) writes to a file of its own
+    beside, which then takes the part's place as soon as nobody else holds it. So completing moves no byte
+    unless parts were of odd sizes.
+    """
+
+    def __init__(self, folder: Path, stride: int) -> None:
+        self._folder = folder
+        self._stride = stride
+        self._data_path = folder / "data"
+        self._whole_path = folder / "whole"
+        self._journal = _PartJournal(folder / "journal")
+
+    def begin(self, size: int | None) -> None:
+        """Make the folder, and claim the space of a file of this size, in bytes; may be repeated."""
+        with sink_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            fileno = os.open(self._data_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            try:
+                if size and hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(fileno, 0, size)
+            finally:
+                os.close(fileno)
+
+    def stored_parts(self) -> dict[int, StoredPart]:
+        """What is stored, by part number; the etag is the MD5 as hex."""
+        return {number: StoredPart(number, slot.size, slot.md5.hex()) for number, slot in self._journal.read().items()}
+
+    def write_part(self, number: int, reader: Reader, size: int | None) -> StoredPart:
+        """Store the reader's bytes as this part, synced, in the place of what it was before.
+
+        With `size`, in bytes, known beforehand they stream to their final place. A reader that fails leaves nothing.
+        """
+        if not 1 <= number <= MAX_PARTS:
+            raise ValueError(f"part {number} is not among 1 to {MAX_PARTS}")
+        with sink_errors(self._folder), ExitStack() as closing:
+            locked = closing.enter_context(self._lock(number))
+            fits = size is not None and size <= self._stride
+            if locked and fits and number not in self._journal.read():
+                stored = self._write(self._data_path, (number - 1) * self._stride, reader, size)
+                self._note_in_place(number, stored)
+            else:
+                stored = self._write_beside(number, reader, size, may_move=locked)
+        return StoredPart(number, stored.size, stored.md5.hex())
+
+    def complete(self, path: Path, expected: Mapping[int, str]) -> Path:
+        """Give the whole file its name, or the next free one, durably, and tell which; may be repeated after a crash.
+
+        `expected` is the MD5 of every part as hex, by number: PartsDifferError, which names them, when other parts than
+        these are stored. From then on no part is taken any more. The folder stays until `abort` removes it.
+        """
+        with sink_errors(self._folder), self._journal.held() as journal:
+            self._check(expected)
+            if not self._whole_path.exists():
+                self._lay_out(journal)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            named = name_of(self._whole_path.stat().st_ino, path)
+            if named is None:
+                named = next(candidate for candidate in numbered(path) if link(self._whole_path, candidate))
+            sync_folder(path.parent)
+            return named
+
+    def abort(self) -> None:
+        """Remove the folder with all that is in it; a file that got its name keeps it."""
+        with sink_errors(self._folder), suppress(FileNotFoundError):
+            for entry in self._folder.iterdir():
+                entry.unlink(missing_ok=True)
+            self._folder.rmdir()
+
+    # Where a part is written
+
+    @contextmanager
+    def _lock(self, number: int) -> Iterator[bool]:
+        """The right to write in a part's place, for as long as the block runs; False when another has it."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fileno = os.open(self._folder / f"{number}.lock", flags, 0o600)
+        try:
+            try:
+                fcntl.flock(fileno, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(fileno)
+
+    def _write(self, path: Path, offset: int, reader: Reader, size: int | None) -> _Slot:
+        md5 = hashlib.md5(usedforsecurity=False)
+        buffer = memoryview(bytearray(CHUNK_BYTES if size is None else min(CHUNK_BYTES, size + 1)))
+        written = 0
+        fileno = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fileno, fcntl.LOCK_SH)  # whoever completes sees that somebody writes here
+            while count := reader.readinto(buffer):
+                if size is not None and written + count > size:
+                    raise SinkError(f"the part has more than the {size} bytes that were told")
+                write_all(fileno, buffer[:count], offset + written)
+                md5.update(buffer[:count])
+                written += count
+            if size is not None and written != size:
+                raise SinkError(f"the part has {written} bytes instead of the {size} that were told")
+            fdatasync(fileno)
+        finally:
+            os.close(fileno)
+        return _Slot(written, md5.digest(), IN_PLACE)
+
+    def _note_in_place(self, number: int, stored: _Slot) -> None:
+        with self._journal.held() as journal:
+            self._note(journal, number, stored)
+
+    def _write_beside(self, number: int, reader: Reader, size: int | None, *, may_move: bool) -> _Slot:
+        place = secrets.randbelow(2**32 - 1) + 1
+        beside = self._beside(number, place)
+        try:
+            written = self._write(beside, 0, reader, size)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        stored = _Slot(written.size, written.md5, place)
+        with self._journal.held() as journal:
+            before = self._journal.read().get(number)
+            if before is not None and (before.size, before.md5) == (stored.size, stored.md5):
+                beside.unlink()
+                return before
+            self._note(journal, number, stored)
+            if may_move:
+                self._move_in(journal, number, stored)
+        return stored
+
+    def _note(self, journal: int, number: int, slot: _Slot) -> None:
+        """Let the part be this from now on; what it was before is forgotten."""
+        if self._whole_path.exists():
+            self._forget_beside(number, slot)
+            raise SinkError("the file is complete: no part of it is taken any more")
+        before = self._journal.read().get(number)
+        self._journal.write(journal, number, slot)
+        self._forget_beside(number, before)
+
+    def _move_in(self, journal: int, number: int, slot: _Slot) -> None:
+        """Copy a part from beside to its place, which we hold the lock of, if it fits there."""
+        if slot.size > self._stride:
+            return
+        _copy_into(self._beside(number, slot.place), self._data_path, (number - 1) * self._stride)
+        self._note(journal, number, _Slot(slot.size, slot.md5, IN_PLACE))
+        self._forget_beside(number, slot)
+
+    def _beside(self, number: int, place: int) -> Path:
+        return self._folder / f"{number}.{place:08x}"
+
+    def _forget_beside(self, number: int, slot: _Slot | None) -> None:
+        if slot is not None and slot.place != IN_PLACE:
+            self._beside(number, slot.place).unlink(missing_ok=True)
+
+    # How the parts become the file
+
+    def _check(self, expected: Mapping[int, str]) -> None:
+        stored = {number: slot.md5.hex() for number, slot in self._journal.read().items()}
+        numbers = {*expected, *stored, *range(1, max(expected, default=1) + 1)}
+        differing = sorted(number for number in numbers if expected.get(number) != stored.get(number))
+        if missing := sorted(number for number in numbers if number not in stored):
+            differing = sorted({*differing, *missing})
+        if differing:
+            raise PartsDifferError(differing)
+
+    def _lay_out(self, journal: int) -> None:
+        """Bring every part to where the file has it: for parts of one size, each at once, they are there already."""
+        for number, slot in self._journal.read().items():
+            if slot.place != IN_PLACE:
+                with self._lock(number) as locked:
+                    if locked:
+                        self._move_in(journal, number, slot)
+        slots = self._journal.read()
+        last = max(slots)
+        aligned = all(slot.size == self._stride or number == last for number, slot in slots.items())
+        if not (aligned and all(slot.place == IN_PLACE for slot in slots.values()) and self._cut(slots)):
+            self._assemble(slots)
+
+    def _cut(self, slots: Mapping[int, _Slot]) -> bool:
+        """Cut the data file to its size and call it whole; False while somebody writes in it."""
+        fileno = os.open(self._data_path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fileno, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(fileno, sum(slot.size for slot in slots.values()))
+            os.fsync(fileno)
+            self._data_path.rename(self._whole_path)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fileno)
+        return True
+
+    def _assemble(self, slots: Mapping[int, _Slot]) -> None:
+        """Put the parts together in a new file, which no late writer has open, by moving ranges in the kernel."""
+        fresh = self._folder / "whole.new"
+        fresh.unlink(missing_ok=True)
+        offset = 0
+        for number, slot in slots.items():
+            if slot.place == IN_PLACE:
+                _copy_into(self._data_path, fresh, offset, (number - 1) * self._stride, slot.size)
+            else:
+                _copy_into(self._beside(number, slot.place), fresh, offset)
+            offset += slot.size
+        fresh.replace(self._whole_path)
+
+
+def _copy_into(source: Path, target: Path, offset: int, start: int = 0, size: int | None = None) -> None:
+    """Copy `size` bytes (None: all) of the source from `start` into the target at the offset, and sync them."""
+    with ExitStack() as closing:
+        reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        closing.callback(os.close, reading)
+        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        closing.callback(os.close, writing)
+        left = os.fstat(reading).st_size - start if size is None else size
+        while left:
+            count = _copy_range(reading, writing, left, start, offset)
+            if count == 0:
+                raise SinkError(f"{source.name} is shorter than it was")
+            start, offset, left = start + count, offset + count, left - count
+        fdatasync(writing)
+
+
+def _copy_range(reading: int, writing: int, count: int, start: int, offset: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        return os.copy_file_range(reading, writing, min(count, 2**30), start, offset)
+    chunk = os.pread(reading, min(count, CHUNK_BYTES), start)
+    write_all(writing, memoryview(chunk), offset)
+    return len(chunk)
