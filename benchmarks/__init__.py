@@ -1,0 +1,1 @@
+"""What is measured beside others, in one run, on one machine."""

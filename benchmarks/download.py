@@ -1,7 +1,7 @@
 """Downloads beside curl and aria2c: one origin, one disk, one run; prints the table that the README shows.
 
-Every tool's time ends when its files are synced. Ours begins with the POST and ends with STREAM_COMPLETED on the socket;
-it includes MD5, SHA-256 and CRC-32 of every byte, which the others do not take.
+Every tool's time ends when its files are synced. Ours begins with the POST and ends with STREAM_COMPLETED on the
+socket; it is slowed by MD5, SHA-256 and CRC-32 of every byte, which the others do not take.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ class RunFolder:
 
     def lock(self) -> None:
         """Own the folder until `release` or death; StartError when another supervisor does."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the data are nobody else's to read
+        self.path.mkdir(mode=0o700, exist_ok=True)
         path = self.path / "lock"
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
