@@ -245,7 +245,8 @@ class Download(leases.LeasedRow):
             self,
             state=DownloadState.QUEUED,
             bytes_per_second=0,
-            next_attempt_at=Now() + timedelta(seconds=delay_seconds),
+            # SQLite writes a sum with six decimals and a bare time with three, which sorts later within a millisecond.
+            next_attempt_at=Now() + timedelta(seconds=delay_seconds) if delay_seconds else Now(),
             **facts,
         )
 

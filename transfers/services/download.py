@@ -138,6 +138,8 @@ def snapshot(*, user: AbstractBaseUser, cid: str, fid: str) -> list[progress.Pro
 
     Of those that ended it tells the ones that did so just now, and every one that a `fid` names.
     """
+    if "\0" in cid + fid:  # no row has it, and PostgreSQL cannot even look for it
+        return []
     wanted = Q(state__in=(DownloadState.QUEUED, DownloadState.RUNNING))
     wanted |= Q(state__in=ENDED) if fid else Q(ended_at__gte=Now() - RECENT)
     rows = Download.objects.visible_to(user).filter(wanted)

@@ -170,6 +170,8 @@ class DownloadListView(DownloadAPIView):
         filters = {name: request.query_params[name] for name in ("state", "cid", "fid") if name in request.query_params}
         if filters.get("state", DownloadState.QUEUED) not in DownloadState.values:
             raise serializers.ValidationError({"state": [f"must be one of {', '.join(DownloadState.values)}"]})
+        if bad := [name for name, value in filters.items() if "\0" in value]:  # PostgreSQL cannot even look for it
+            raise serializers.ValidationError({name: ["null characters are not allowed"] for name in bad})
         pages = DownloadPages()
         page = pages.paginate_queryset(downloads.visible(user=self.caller(request), **filters), request, view=self)
         results = DownloadSerializer(page, many=True).data

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from pytest_django.fixtures import Settings
 
 from config.redis import embedded_socket
 from tests.integration.transfers.rows import at_once, in_seconds, new_download, new_user, use
-from transfers import leases, progress
+from transfers import folders, leases, progress
 from transfers.errors import (
     AlreadyDownloadingError,
     InvalidInputError,
@@ -413,6 +414,18 @@ def test_a_name_that_many_have_is_found_with_few_questions(ann: User, root: Path
         download = start(ann, OTHER_FILM)
     assert name_of(download) == "film (300).mov"
     assert len(queries) < 30
+
+
+def test_the_longest_path_can_be_kept(ann: User, root: Path) -> None:
+    # PostgreSQL's indexes take no more than a third of a page, and what is random cannot be packed.
+    chance = random.Random(7)
+    room = folders.MAX_PATH_BYTES - folders.MAX_COMPONENT_BYTES - 1 - len(str(root))
+    parts = ["".join(chr(chance.randint(0x4E00, 0x9FFF)) for _ in range(80)) for _ in range(room // 241)]
+    long = start(ann, f"https://media.example/{'n' * 300}", folder="/".join(parts))
+    assert len(long.save_path.encode()) > 2000
+    done = finished(long)
+    assert done.stored_file is not None
+    assert done.stored_file.path == long.save_path
 
 
 def test_a_name_that_nobody_has_costs_no_look_at_others(ann: User) -> None:
