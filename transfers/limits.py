@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +19,12 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from transfers import leases
+
 log = structlog.get_logger(__name__)
 
-SLOT_SECONDS = 30
-"""How long a slot outlives a worker that died with it; renewed with every heartbeat."""
+SLOT_SECONDS = 10
+"""How long a slot outlives a worker of another host that died with it: less than its lease. Heartbeats renew it."""
 BURST_SECONDS = 0.25
 """How far ahead of its rate a stream may get."""
 PATIENCE_SECONDS = 0.5
@@ -36,7 +37,7 @@ local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local granted = math.max(0, math.min(tonumber(ARGV[2]), tonumber(ARGV[1]) - redis.call('ZCARD', KEYS[1])))
 for slot = 1, granted do
-  redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[4] .. ':' .. slot)
+  redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[4] .. '/' .. slot)
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3] * 2)
 return granted
@@ -90,6 +91,7 @@ class Slots:
         self._host, self._limit = host, limit
         self._key = f"carryon:connections:{host}"
         self._tokens: list[str] = []
+        self._changing = threading.Lock()
         self.count = 0
 
     def __enter__(self) -> Self:
@@ -100,38 +102,51 @@ class Slots:
 
     def acquire(self, wanted: int) -> int:
         """Take up to `wanted` more slots, and tell how many there were."""
-        token = uuid.uuid4().hex[:12]
-        with self._lock:
-            granted = min(wanted, max(0, self._limit - self._local[self._host]))
-            self._local[self._host] += granted
-        shared = self._acquire_shared(granted, token) if granted else 0
-        if shared < granted:
-            with self._lock:
-                self._local[self._host] -= granted - shared
-        self.count += shared
-        self._tokens += [f"{token}:{slot}" for slot in range(1, shared + 1)]
-        return shared
+        with self._changing:
+            taken = self._take(wanted)
+            if taken < wanted and self._free_those_of_the_dead():
+                taken += self._take(wanted - taken)
+        return taken
 
     def renew(self) -> None:
         """Keep the slots for another while."""
-        if self._tokens:
-            held = dict.fromkeys(self._tokens, int(time.time()) + SLOT_SECONDS)
-            _redis.ask(lambda client: client.zadd(self._key, held))
+        with self._changing:
+            if self._tokens:
+                held = dict.fromkeys(self._tokens, int(time.time()) + SLOT_SECONDS)
+                _redis.ask(lambda client: client.zadd(self._key, held))
 
     def release(self) -> None:
         """Give all slots back."""
-        if not self._tokens:
-            return
-        with self._lock:
-            self._local[self._host] -= self.count
-        given_back = self._tokens
-        _redis.ask(lambda client: client.zrem(self._key, *given_back))
-        self._tokens, self.count = [], 0
+        with self._changing:
+            if not self._tokens:
+                return
+            with self._lock:
+                self._local[self._host] -= self.count
+            given_back = self._tokens
+            _redis.ask(lambda client: client.zrem(self._key, *given_back))
+            self._tokens, self.count = [], 0
 
-    def _acquire_shared(self, wanted: int, token: str) -> int:
-        arguments = (self._key, self._limit, wanted, SLOT_SECONDS, token)
-        granted = _redis.ask(lambda client: client.eval(_ACQUIRE, 1, *arguments))
-        return wanted if granted is None else int(granted)
+    def _take(self, wanted: int) -> int:
+        with self._lock:
+            granted = min(wanted, max(0, self._limit - self._local[self._host]))
+            self._local[self._host] += granted
+        if not granted:
+            return 0
+        owner = leases.new_owner()
+        arguments = (self._key, self._limit, granted, SLOT_SECONDS, owner)
+        answer = _redis.ask(lambda client: client.eval(_ACQUIRE, 1, *arguments))
+        taken = granted if answer is None else int(answer)
+        with self._lock:
+            self._local[self._host] -= granted - taken
+        self.count += taken
+        self._tokens += [f"{owner}/{slot}" for slot in range(1, taken + 1)]
+        return taken
+
+    def _free_those_of_the_dead(self) -> bool:
+        """Give back what processes of this host held when they died; whether there was anything."""
+        tokens = [token.decode() for token in _redis.ask(lambda client: client.zrange(self._key, 0, -1)) or ()]
+        dead = [token for token in tokens if leases.owner_is_gone(token.rpartition("/")[0])]
+        return bool(dead and _redis.ask(lambda client: client.zrem(self._key, *dead)))
 
 
 @dataclass

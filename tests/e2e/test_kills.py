@@ -201,6 +201,19 @@ def test_a_kill_at_full_speed(carryon: Carryon, origin: Origin, round_: int) -> 
     assert twice <= REFETCHED_BYTES + 4 * SOCKET_BYTES + WASTE_BYTES
 
 
+def test_a_crowd_of_small_files_and_a_kill(carryon: Carryon, origin: Origin) -> None:
+    """More than there are threads, connections and doorbells for: each file comes, whoever's doorbell was lost."""
+    carryon.wait_until_back()
+    crowd = [begin(carryon, origin, f"crowd-{n}", 100_000, 400_000, seed=n) for n in range(80)]
+    wait_until(lambda: len([each for each in origin.requests if each.finished]) > 10, 30)
+    killed = time.monotonic()
+    carryon.kill("worker-1")
+    for work in crowd:
+        work.check(killed + RESUME_SECONDS - time.monotonic())
+    print(f"{len(crowd)} files came, the last one {time.monotonic() - killed:.1f} s after the kill")
+    assert sum(work.fetched - work.file.size for work in crowd) <= 16 * 100_000, "each thread's file twice at most"
+
+
 def test_kill_of_the_supervisor_and_a_new_start(tmp_path: Path, origin: Origin) -> None:
     file = GeneratedFile(30_000_000, seed=3)
     url = origin.add("/power.bin", file, Behaviour(rate=5_000_000))

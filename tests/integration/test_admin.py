@@ -20,7 +20,8 @@ from knox.models import AuthToken
 
 from transfers.admin.download import TOLD
 from transfers.models import Download, DownloadAttempt, StoredFile
-from transfers.models.download import AttemptOutcome, Desired, DownloadState
+from transfers.models.download import Desired, DownloadState
+from transfers.models.download_attempt import AttemptOutcome
 from transfers.services import download as downloads
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,8 @@ from django.utils.html import format_html
 
 from transfers.admin import wording
 from transfers.models import Download, DownloadAttempt, StoredFile
-from transfers.models.download import ENDED, LIVE, AttemptOutcome, Desired, DownloadState
+from transfers.models.download import ENDED, LIVE, Desired, DownloadState
+from transfers.models.download_attempt import AttemptOutcome
 
 STOPPING = "stopping"
 """A live download that is to stop, as long as its worker has not seen it."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from transfers.engine.checksums import Checksums, FileHasher
 from transfers.engine.copying import Allotment, Watch, WholePlan, copy
 from transfers.engine.http import HttpSource
 from transfers.engine.local import LocalSink
-from transfers.engine.plan import Plan, shared, whole
+from transfers.engine.plan import Plan
 from transfers.errors import (
     ChecksumMismatchError,
     Interrupted,
@@ -32,15 +30,14 @@ from transfers.errors import (
 )
 from transfers.limits import Pacer, Slots
 from transfers.models import Download, DownloadAttempt, StoredFile
-from transfers.models.download import AttemptOutcome
+from transfers.models.download_attempt import AttemptOutcome
 from transfers.tasks.events import tell_state
 from transfers.tasks.parts import LeasedParts, Speed, lay_out
+from transfers.tasks.planning import plan_for
 from transfers.tasks.source import http_source
 
 log = structlog.get_logger(__name__)
 
-MAX_SOURCE_CHANGES = 3
-"""Other files than before, in one run, after which a source is taken whole in one go."""
 PROMPT_BYTES = 32 * 2**20
 """Bytes that may be left to hash before a file is told to be complete: 60 ms. Checksums further behind follow it."""
 
@@ -144,7 +141,8 @@ class Attempt:
             except TransferError:
                 self._check()  # what was asked to end fails; what counts is why it was ended
                 raise
-            plan, generation = self._plan(info)
+            plan, generation = plan_for(self.download, info)
+            self.in_one_go = self.download.ranges_broken
             sink = LocalSink(Path(self.download.save_path), generation=generation, replace=self._replaces())
             closing.callback(sink.close)
             self._check_lease()  # whoever lost it must not touch the files of who has it now
@@ -174,25 +172,6 @@ class Attempt:
         self._end(stored)
         tell_state(self.download)
         return True
-
-    def _plan(self, info: SourceInfo) -> tuple[Plan, str]:
-        """The plan and generation that were made before, while they still fit the source; else new ones."""
-        download = self.download
-        digest = hashlib.sha256(f"{download.url_key} {info.size} {info.validator}".encode())
-        generation = digest.hexdigest() if info.resumable else uuid.uuid4().hex
-        if download.validator_kind and generation != download.generation and not download.ranges_broken:
-            # Another file than before: how far that one came says nothing of this one. A source that changes again
-            # and again is taken whole in one go, where its changes do not matter.
-            download.high_water = 0
-            download.source_changes += 1
-            download.ranges_broken = download.source_changes >= MAX_SOURCE_CHANGES
-        self.in_one_go = download.ranges_broken
-        if not info.resumable or download.ranges_broken:
-            return whole(info.size), uuid.uuid4().hex
-        if download.generation == generation and download.plan is not None:
-            return download.plan, generation
-        large = info.size is not None and info.size >= settings.ENVIRONMENT.download_parallel_min_bytes
-        return (shared(info.size or 0) if large else whole(info.size)), generation
 
     def _check_lease(self) -> None:
         if not leases.held(self.download).exists():

@@ -16,7 +16,8 @@ from transfers.engine.retry import pause_seconds
 from transfers.errors import ChecksumMismatchError, Interrupted, Interruption, TransferError
 from transfers.limits import Slots
 from transfers.models import Download, DownloadAttempt
-from transfers.models.download import AttemptOutcome, Desired, DownloadState
+from transfers.models.download import Desired, DownloadState
+from transfers.models.download_attempt import AttemptOutcome
 from transfers.tasks import running
 from transfers.tasks.attempt import Attempt
 from transfers.tasks.checksums import finish_checksums

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
@@ -37,7 +37,7 @@ def layer_in_memory(settings: Settings) -> None:
 class Listener:
     """One open socket."""
 
-    def __init__(self, communicator: ApplicationCommunicator) -> None:
+    def __init__(self, communicator: Any) -> None:
         self._communicator = communicator
 
     async def frame(self) -> dict[str, Any]:
@@ -73,7 +73,9 @@ async def listening(user: User, query: str = "") -> AsyncIterator[Listener]:
         "headers": [],
         "user": user,
     }
-    communicator = ApplicationCommunicator(EventsConsumer.as_asgi(), scope)
+    communicator = cast("Any", ApplicationCommunicator)(
+        cast("Any", EventsConsumer).as_asgi(), scope
+    )  # they are untyped
     await communicator.send_input({"type": "websocket.connect"})
     assert await communicator.receive_output(timeout=5) == {"type": "websocket.accept", "subprotocol": None}
     try:
