@@ -36,7 +36,7 @@ def carryon(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) 
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def everything(carryon: Carryon) -> Iterator[Listener]:
     """A socket that hears of every download."""
     with carryon.admin.listening() as listener:

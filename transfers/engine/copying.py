@@ -127,6 +127,11 @@ class Watch:
         if self._ended.is_set():
             raise SourceError("another connection of this transfer failed")
 
+    def wait(self, seconds: float) -> None:
+        """Pause, unless and until the copy ends; then raise as `check` does."""
+        self._ended.wait(seconds)
+        self.check()
+
     def noted(self, number: int, size: int) -> None:
         """Take over what somebody else stored of a part, in bytes from its start."""
         self._positions[number] = size

@@ -237,15 +237,17 @@ def _may_write(
 ) -> bool:
     if stored is not None and stored.owner_id != download.user_id:
         return False
-    if os.path.lexists(path):  # a file that we did not put there, or that somebody has changed since, is not ours
-        files = {download.stored_file_id, twin.stored_file_id if twin else None}
-        return stored is not None and stored.pk in files and stored.untouched()
-    if not os.path.lexists(path.with_name(path.name + PART_SUFFIX)):
+    here = os.path.lexists(path)
+    if not here and not os.path.lexists(path.with_name(path.name + PART_SUFFIX)):
         return True
-    # Whoever wanted the path last has written these bytes: had they been there before, it had got another path.
+    # Whoever wanted the path last has written what is here: had it been here before, that one had got another path.
     rows = [*others, *([download] if download.save_path == str(path) else [])]
     latest = max(rows, key=lambda row: row.requested_at, default=None)
-    return latest is not None and _is_twin(latest, download)
+    if latest is None or not _is_twin(latest, download):
+        return False
+    # A file that we did not put there, or that somebody has changed since, is not ours either.
+    files = {download.stored_file_id, twin.stored_file_id if twin else None}
+    return not here or (stored is not None and stored.pk in files and stored.untouched())
 
 
 def _knows_more(twin: Download, download: Download) -> bool:

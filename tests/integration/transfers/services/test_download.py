@@ -362,6 +362,15 @@ def test_the_place_of_a_file_that_is_away_is_free_for_another_of_its_owner(ann: 
     assert name_of(start(ann, OTHER_FILM)) == "film.mov"
 
 
+def test_who_comes_back_to_a_place_that_another_file_has_now_leaves_it_alone(ann: User) -> None:
+    # The first file was moved away, another URL's took its name; the table of stored files has one row for the path.
+    first = finished(start(ann))
+    Path(first.save_path).unlink()
+    second = finished(start(ann, OTHER_FILM), b"another")
+    assert second.save_path == first.save_path
+    assert name_of(start(ann)) == "film (1).mov"
+
+
 KNOWN = ("save_path", "generation", "size", "part_size", "validator_kind", "validator_value", "stored_file")
 
 
@@ -482,7 +491,10 @@ def test_a_worker_is_rung_for_after_the_commit_and_only_then(
         download = start(ann)
     assert len(callbacks) == 1
     assert queue.llen("transfers") == 0
-    callbacks[0]()
+    for _ in range(5):  # a broker on a busy machine may be too slow for those who ring
+        callbacks[0]()
+        if queue.llen("transfers"):
+            break
     message = json.loads(queue.lrange("transfers", 0, 0)[0])
     assert message["headers"]["task"] == "transfers.fetch_download"
     assert message["headers"]["argsrepr"] == f"('{download.pk}',)", "a message carries an id and nothing else"
@@ -729,8 +741,7 @@ def test_the_newest_come_first_and_none_is_lost_between_two_pages(ann: User) -> 
     pages = [list(found[at : at + 7]) for at in range(0, 35, 7)]
     listed = [row.pk for row in itertools.chain(*pages)]
     assert len(listed) == len(set(listed)) == 31
-    assert listed[0] == newest.pk
-    assert set(listed[-3:]) == {row.pk for row in rows[:3]}
+    assert listed == [newest.pk, *sorted(row.pk for row in rows[3:]), *sorted(row.pk for row in rows[:3])]
 
 
 def test_filters_narrow_the_list(ann: User, bob: User) -> None:

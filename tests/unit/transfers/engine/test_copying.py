@@ -247,6 +247,34 @@ def test_the_first_failure_ends_all_connections_and_is_the_one_raised() -> None:
     assert copying_threads() == []
 
 
+def test_a_connection_that_waits_for_a_part_ends_with_the_others() -> None:
+    # An allotment shared with other workers may have none to give for a long time.
+    watch = Watch(PLAN, {})
+    source = FickleSource(CONTENT, failures={0: SourceInterruptedError("cut")})
+
+    class Patient(Recorder):
+        def take(self) -> Part | None:
+            part = super().take()
+            while part is None:
+                watch.wait(60)
+            return part
+
+    began = time.monotonic()
+    with pytest.raises(SourceInterruptedError, match=r"^cut$"):
+        copy(source, begun(PLAN), Patient(PLAN, [1]), watch, connections=2)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("reason", Interruption)
+def test_a_wait_tells_why_it_was_ended(reason: Interruption) -> None:
+    watch = Watch(PLAN, {})
+    watch.wait(0.01)
+    watch.interrupt(reason)
+    with pytest.raises(Interrupted) as raised:
+        watch.wait(60)
+    assert raised.value.reason is reason
+
+
 def test_a_failing_sink_ends_all_connections() -> None:
     source, sink = FickleSource(CONTENT), FullSink(room=2000)
     sink.begin(PLAN)
