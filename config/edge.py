@@ -3,6 +3,8 @@
 Servers hand over a header whose name has an underscore, and WSGI reads `_` and `-` as one, so `X_Forwarded_Proto`
 could speak for `X-Forwarded-Proto`. They hand over a body that was cut off, and the bridge to WSGI reads that as its
 end. And they hand over a request before its body is there, so that a slow client would hold a thread.
+
+Whether the process lives is answered here too, so that the answer waits for no thread.
 """
 
 from __future__ import annotations
@@ -29,10 +31,13 @@ Headers = list[tuple[bytes, bytes]]
 
 UNDERSCORED = b"http_token"
 """The one header with an underscore that clients of ours send."""
-AWAITED_BYTES = 2**16
-"""A body up to this size is awaited before a thread is taken; the server would hold as much of it anyway."""
 SILENCE_SECONDS = 60.0
 """How long a client may send nothing of the body it has announced."""
+BODY_SECONDS = 60.0
+"""How long the whole of a body may take that is awaited."""
+LIVEZ = frozenset(("/livez", "/livez/"))
+PAGES = "/admin/"
+"""Paths whose views read the body of anybody, before they know who it is; all others ask that first."""
 
 
 class CutOffError(ConnectionError):
@@ -40,11 +45,18 @@ class CutOffError(ConnectionError):
 
 
 def edge(*, http: Application, websocket: Application, unsized_bytes: int) -> Application:
-    """Join the two applications behind one port; `unsized_bytes` limits a body that comes without a Content-Length."""
+    """Join the two applications behind one port.
+
+    A body of up to `unsized_bytes` is awaited before a thread is taken, unless the client would first be told whether
+    it is wanted. A larger one must come with a Content-Length, and not to the admin's pages.
+    """
 
     async def joined(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)
+            return
+        if scope["type"] == "http" and scope["path"] in LIVEZ:
+            await _livez(scope["method"], send)
             return
         scope["headers"] = passable(scope["headers"])
         if scope["type"] == "websocket":
@@ -89,7 +101,14 @@ class WholeBody:
         return message
 
     async def read(self, limit: int) -> bytes | None:
-        """The whole body, or None when it has more than `limit` bytes."""
+        """The whole body, or None when it has more than `limit` bytes; CutOffError when it takes too long."""
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read(limit)
+        except TimeoutError:
+            raise CutOffError(f"it was not whole after {BODY_SECONDS:.0f} s") from None
+
+    async def _read(self, limit: int) -> bytes | None:
         body = bytearray()
         more = True
         while more:
@@ -121,12 +140,17 @@ async def _with_whole_body(http: Application, unsized_bytes: int, scope: Scope, 
     names = {name.lower(): value for name, value in scope["headers"]}
     size = int(names[b"content-length"]) if b"content-length" in names else None
     unsized = size is None and b"transfer-encoding" in names
+    is_page = scope["path"].startswith(PAGES)
+    if is_page and size and size > unsized_bytes:
+        detail = f"No page takes a body of more than {unsized_bytes} bytes."
+        await _refuse(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, "too_large"), send)
+        return
     body = WholeBody(receive, size)
     source: Receive = body
     # Who asked to be told first whether the body is wanted is told so by the view that reads it.
-    if unsized or (size and size <= AWAITED_BYTES and b"expect" not in names):
+    if unsized or (size and size <= unsized_bytes and (is_page or b"expect" not in names)):
         try:
-            whole = await body.read(unsized_bytes if unsized else AWAITED_BYTES)
+            whole = await body.read(unsized_bytes)
         except CutOffError as cut:
             await _refuse(problem(HTTPStatus.BAD_REQUEST, f"The body was cut off: {cut}.", "body_cut_off"), send)
             return
@@ -168,6 +192,17 @@ async def _refuse(refusal: Problem, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _livez(method: str, send: Send) -> None:
+    """Say that the process lives; neither a user nor the database is asked."""
+    known = method in ("GET", "HEAD")
+    body = json.dumps({"status": "ok"}).encode() if known else b""
+    headers = [(b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    headers.append((b"content-type", b"application/json") if known else (b"allow", b"GET, HEAD"))
+    status = HTTPStatus.OK if known else HTTPStatus.METHOD_NOT_ALLOWED
+    await send({"type": "http.response.start", "status": status.value, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -50,9 +50,12 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.SourceRefusedError: HTTPStatus.BAD_GATEWAY,
     errors.SourceChangedError: HTTPStatus.BAD_GATEWAY,
     errors.SourceProtocolError: HTTPStatus.BAD_GATEWAY,
+    errors.RangesContradictError: HTTPStatus.BAD_GATEWAY,
     errors.AddressForbiddenError: HTTPStatus.FORBIDDEN,
     errors.ChecksumMismatchError: HTTPStatus.BAD_GATEWAY,
+    errors.StoppedError: HTTPStatus.CONFLICT,
     errors.SinkError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IncompleteFileError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutOfSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.FolderUnusableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -81,6 +84,12 @@ FOREIGN: tuple[tuple[tuple[type[Exception], ...], HTTPStatus, str, str], ...] = 
         HTTPStatus.BAD_REQUEST,
         "bad_request",
         "The request cannot be understood.",
+    ),
+    (
+        (db.DataError,),  # PostgreSQL's word for a null character, above all
+        HTTPStatus.BAD_REQUEST,
+        "bad_request",
+        "The request holds a value that no database can hold.",
     ),
     ((UnreadablePostError,), HTTPStatus.BAD_REQUEST, "body_cut_off", "The request's body did not arrive whole."),
     (
@@ -175,11 +184,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer when something outside the API's views failed; Django has logged it."""
+    """Answer when something outside the API's views failed; Django logs it by the answer's status."""
     failure = sys.exc_info()[1]
-    return (
-        _answer(failure) if isinstance(failure, Exception) and not _is_page(request) else defaults.server_error(request)
-    )
+    if not isinstance(failure, Exception):
+        return defaults.server_error(request)
+    if not _is_page(request):
+        return _answer(failure)
+    at_fault = problem_of(failure).status == HTTPStatus.BAD_REQUEST
+    return defaults.bad_request(request, failure) if at_fault else defaults.server_error(request)
 
 
 def _is_page(request: HttpRequest) -> bool:

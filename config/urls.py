@@ -1,4 +1,4 @@
-"""Where every path leads; each takes a trailing slash or none."""
+"""Where every path leads; each takes a trailing slash or none. `/livez` is the edge's."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-
-from config import health
 
 
 @csrf_exempt
@@ -19,7 +18,7 @@ def with_slash(request: HttpRequest, path: str) -> HttpResponseRedirect:
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    re_path(r"^livez/?$", health.livez, name="livez"),
+    path("", RedirectView.as_view(url="/admin/")),
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     re_path(r"^(?P<path>admin(?:/.*[^/])?)$", with_slash),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from importlib import import_module
 from typing import Any, cast
@@ -25,6 +26,7 @@ from config.exception_handler import (
     OUR_FAULT,
     PROBLEM_JSON,
     RETRY_AFTER_SECONDS,
+    problem,
     problem_json,
     problem_of,
     tell,
@@ -34,14 +36,18 @@ from transfers.errors import Problem
 
 SUBPROTOCOL = "carryon"
 TOKEN_SUBPROTOCOL = "token."  # noqa: S105 - a prefix
+SOCKETS_PER_USER = 200
+"""How many sockets one user may have open at once; each costs a channel and a query every few seconds."""
 
 
 def websocket_authentication(inner: Application) -> Application:
     """Let `inner` see only handshakes of known users.
 
-    It finds the user in `scope["user"]`, and in `scope["carryon_subprotocol"]` what to accept: "carryon" when the
-    client offered it, else None. A token in the query or among the offered sub-protocols is gone from the scope.
+    It finds the user in `scope["user"]`; in `scope["carryon_subprotocol"]` what to accept: "carryon" when the client
+    offered it, else None; and in `scope["carryon_still_valid"]` what to await to learn whether the user may still
+    listen. A token in the query or among the offered sub-protocols is gone from the scope.
     """
+    opened: Counter[int] = Counter()
 
     async def authenticated(scope: Scope, receive: Receive, send: Send) -> None:
         offered = list(scope.get("subprotocols", ()))
@@ -54,14 +60,27 @@ def websocket_authentication(inner: Application) -> Application:
         headers = {name.decode("latin-1").replace("_", "-"): text.decode("latin-1") for name, text in scope["headers"]}
         token = presented_token(headers) or query_token or next(iter(offered_tokens), None)
         try:
-            scope["user"] = await _user(token, headers)
+            look_up = _credentials(token, headers)
+            user = await look_up()
         except Exception as failure:  # noqa: BLE001 - told as the table of errors has it, here as in HTTP
             refusal = problem_of(failure)
             if refusal.status in OUR_FAULT:
                 tell(failure, refusal, scope["path"])
             await deny(refusal, scope, receive, send)
-        else:
+            return
+        if opened[user.pk] >= SOCKETS_PER_USER:
+            detail = f"You have {SOCKETS_PER_USER} sockets open already."
+            await deny(problem(HTTPStatus.TOO_MANY_REQUESTS, detail, "too_many_sockets"), scope, receive, send)
+            return
+        scope["user"] = user
+        scope["carryon_still_valid"] = _still_valid(user, look_up)
+        opened[user.pk] += 1
+        try:
             await inner(scope, receive, send)
+        finally:
+            opened[user.pk] -= 1
+            if not opened[user.pk]:
+                del opened[user.pk]
 
     return authenticated
 
@@ -99,8 +118,8 @@ def take_query_token(scope: Scope) -> str | None:
     return next((unquote_plus(field.partition(b"=")[2].decode("latin-1")) for field in tokens), None)
 
 
-async def _user(token: str | None, headers: dict[str, str]) -> User:
-    """Whom the token, else a cookie stands for; an APIException when nobody."""
+def _credentials(token: str | None, headers: dict[str, str]) -> Callable[[], Awaitable[User]]:
+    """What finds the user that the token, else a cookie stands for, now and later; an APIException when nobody."""
     cookies = {} if token else parse_cookie(headers.get("cookie", ""))
     session_key = cookies.get(settings.SESSION_COOKIE_NAME)
     token = token or cookies.get(TOKEN_COOKIE)
@@ -113,8 +132,25 @@ async def _user(token: str | None, headers: dict[str, str]) -> User:
         trusted=settings.CSRF_TRUSTED_ORIGINS,
     ):
         raise PermissionDenied("A cookie is not taken from another site.")
-    user: User = await database_sync_to_async(_stored_user)(token, session_key)
-    return user
+
+    async def look_up() -> User:
+        user: User = await database_sync_to_async(_stored_user)(token, session_key)
+        return user
+
+    return look_up
+
+
+def _still_valid(user: User, look_up: Callable[[], Awaitable[User]]) -> Callable[[], Awaitable[bool]]:
+    """What tells whether the credentials still stand for the user, with the same rights to listen."""
+
+    async def still_valid() -> bool:
+        try:
+            now = await look_up()
+        except AuthenticationFailed:
+            return False
+        return (now.pk, now.is_staff) == (user.pk, user.is_staff)
+
+    return still_valid
 
 
 def _stored_user(token: str | None, session_key: str | None) -> User:

@@ -26,7 +26,8 @@ from tests.postgres import running_postgres
 _IN_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_user"}
 _OPERATORS_VARIABLES = (
-    *("HOST", "PORT", "WORKERS", "WORKER_THREADS", "WEB_THREADS", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"),
+    *("HOST", "PORT", "WORKERS", "WORKER_THREADS", "WEB_THREADS", "DATABASE_URL", "REDIS_URL"),
+    *("SECRET_KEY", "SECRET_KEY_FALLBACKS"),
     *("PUBLIC_URL", "ALLOWED_HOSTS", "TOKEN_EXPIRY_DAYS", "LOG_LEVEL", "FETCH_ALLOW", "DOWNLOAD_ROOT", "PATH_MAP"),
     *("LEGACY_FAIL_STATUS", "LEASE_SECONDS", "HEARTBEAT_SECONDS", "REAP_SECONDS", "SLICE_SECONDS"),
 )
@@ -55,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
             servers = ExitStack()
             config.add_cleanup(servers.close)
             os.environ["DATABASE_URL"] = servers.enter_context(running_postgres())
-            os.environ["SECRET_KEY"] = "a key for tests only"
+            os.environ["SECRET_KEY"] = "a key of forty characters, for tests only"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         # A real file, as in service: in memory SQLite locks whole tables, and other processes cannot see it.

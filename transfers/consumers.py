@@ -8,13 +8,19 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
+import structlog
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import InterfaceError, OperationalError
 
 from transfers import progress
 from transfers.progress import ProgressEvent
 from transfers.services import download as downloads
 
+logger = structlog.get_logger(__name__)
+
+UNAUTHORIZED = 4401
+"""The code that a socket is closed with when its credentials are valid no more."""
 SNAPSHOT_SECONDS = 15.0
 """How often the present state is sent again: whatever frame was lost, an end too, is made up for by the next one."""
 
@@ -22,8 +28,11 @@ SNAPSHOT_SECONDS = 15.0
 class EventsConsumer(AsyncWebsocketConsumer):
     """Events of the user's transfers (staff: everybody's), narrowed by `?cid=` and `?fid=`.
 
-    Each frame is a JSON array of two: the event's name, and a string that holds the event as JSON.
+    Each frame is a JSON array of two: the event's name, and a string that holds the event as JSON. The socket is
+    closed when `scope["carryon_still_valid"]` says that its user may listen no more.
     """
+
+    closing = False
 
     async def connect(self) -> None:
         """Join first and look then, so that nothing falls between."""
@@ -51,6 +60,8 @@ class EventsConsumer(AsyncWebsocketConsumer):
 
     async def progress(self, message: dict[str, Any]) -> None:
         """Forward an event that matches."""
+        if self.closing:
+            return
         event = ProgressEvent(**message["event"])
         if all(event.keys.get(name) == value for name, value in self.filters.items()):
             await self._tell(event)
@@ -58,7 +69,19 @@ class EventsConsumer(AsyncWebsocketConsumer):
     async def _repeat_snapshot(self) -> None:
         while True:
             await asyncio.sleep(SNAPSHOT_SECONDS)
-            await self._send_snapshot()
+            try:
+                if not await self.scope["carryon_still_valid"]():
+                    await self._end()
+                    return
+                await self._send_snapshot()
+            except (InterfaceError, OperationalError) as failure:  # the next round may find the database again
+                logger.warning("snapshot failed", error=repr(failure))
+
+    async def _end(self) -> None:
+        """Close; the server then has us leave."""
+        self.closing = True
+        await self.channel_layer.group_discard(self.group, self.channel_name)
+        await self.close(code=UNAUTHORIZED)  # type: ignore[no-untyped-call]
 
     async def _send_snapshot(self) -> None:
         told_before = set(self.ends)

@@ -14,9 +14,12 @@ CarryonError
     │   ├── SourceRefusedError          any other 4xx, a redirect that leads nowhere
     │   ├── SourceChangedError          its validator or size is not the one we began with
     │   ├── SourceProtocolError         an answer that contradicts HTTP or itself
+    │   │   └── RangesContradictError       a range that is not the one that was asked for
     │   └── AddressForbiddenError       an address or scheme that may not be fetched
     ├── ChecksumMismatchError       the bytes are not the ones that were promised
+    ├── StoppedError                somebody stopped the transfer while its beginning was awaited
     └── SinkError                   our own side failed
+        ├── IncompleteFileError         a file was to appear that is not whole
         ├── OutOfSpaceError             no space, or over the quota of the file system
         └── FolderUnusableError         the folder is missing, forbidden or not ours
 """
@@ -142,6 +145,12 @@ class SourceProtocolError(SourceError):
     code = "source_protocol"
 
 
+class RangesContradictError(SourceProtocolError):
+    """The source answers a range with something else than that range, so its ranges cannot be trusted."""
+
+    code = "ranges_contradict"
+
+
 class AddressForbiddenError(SourceError):
     """The URL, or a redirect from it, leads to an address that may not be fetched."""
 
@@ -154,10 +163,22 @@ class ChecksumMismatchError(TransferError):
     code = "checksum_mismatch"
 
 
+class StoppedError(TransferError):
+    """The transfer was stopped by somebody while somebody else awaited its beginning."""
+
+    code = "stopped"
+
+
 class SinkError(TransferError):
     """The place the bytes go to failed."""
 
     code = "sink_failed"
+
+
+class IncompleteFileError(SinkError):
+    """The file was to appear, but bytes of it are missing."""
+
+    code = "incomplete_file"
 
 
 class OutOfSpaceError(SinkError):

@@ -7,6 +7,8 @@ it is fenced. Nothing else is trusted, not the queue, not the order of messages,
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import socket
 import threading
@@ -14,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -27,6 +30,11 @@ log = structlog.get_logger(__name__)
 
 SELF_FENCE_SHARE = 0.7
 """The share of its lease after which a worker that cannot reach the database stops by itself."""
+WATCH_SECONDS = 0.25
+"""How often it is looked for heartbeats that are late."""
+END_SECONDS = 1.0
+"""How long the end of a block waits at least for a beat under way."""
+_MAX_HOST = 64
 
 LeasedT = TypeVar("LeasedT", bound="LeasedRow")
 
@@ -45,30 +53,63 @@ class LeasedRow(models.Model):
 
 
 def new_owner() -> str:
-    """A name for one run of work in this process, which no other run ever has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    """A name for one run of work in this process, which no other run ever has: `place:pid:start-run`.
+
+    The place is the host's name with a digest of its boot and of the pids' namespace, so that containers of one name
+    never judge each other; the start tells a process from a later one of its number.
+    """
+    pid = os.getpid()
+    return f"{_place()}:{pid}:{_start_of_this(pid)}-{uuid.uuid4().hex[:12]}"
 
 
 def owner_is_gone(owner: str) -> bool:
-    """Whether the owner was a process of this host that is no more; False when that cannot be told from here."""
-    host, pid, _ = owner.rsplit(":", 2)
-    if host != socket.gethostname():
+    """Whether the owner was a process of this place that is no more; False when that cannot be told from here."""
+    place, _, run = owner.partition(":")
+    if place != _place():
         return False
+    pid, _, run = run.partition(":")
     try:
         os.kill(int(pid), 0)
     except OSError as error:
         return isinstance(error, ProcessLookupError)
-    return False
+    except ValueError:
+        return False  # no name of ours
+    started, now = run.partition("-")[0], _start(int(pid))
+    return bool(started and now) and started != now
+
+
+@functools.cache
+def _place() -> str:
+    namespaces = [_told_by(lambda: Path("/proc/sys/kernel/random/boot_id").read_text())]
+    namespaces.append(_told_by(lambda: str(Path("/proc/self/ns/pid").readlink())))
+    digest = hashlib.sha256("\n".join(namespaces).encode()).hexdigest()
+    return f"{socket.gethostname()[:_MAX_HOST]}.{digest[:8]}"
+
+
+@functools.lru_cache(maxsize=1)
+def _start_of_this(pid: int) -> str:
+    return _start(pid)
+
+
+def _start(pid: int) -> str:
+    """When the process began, in the kernel's ticks since the boot; "x" of one that has ended, "" where unknown."""
+    fields = _told_by(Path(f"/proc/{pid}/stat").read_text).rpartition(")")[2].split()  # proc_pid_stat(5)
+    if not fields:
+        return ""
+    return "x" if fields[0] in "ZX" else fields[19]
+
+
+def _told_by(read: Callable[[], str]) -> str:
+    """What there is to read; nothing where there is no Linux, or it is kept from us."""
+    try:
+        return read().strip()
+    except OSError:
+        return ""
 
 
 def free() -> Q:
     """Rows that nobody holds."""
     return Q(lease_expires_at=None) | Q(lease_expires_at__lte=Now())
-
-
-def expired() -> Q:
-    """Rows whose holder has not been heard of for too long."""
-    return Q(lease_expires_at__lte=Now())
 
 
 def term() -> Any:
@@ -107,7 +148,7 @@ def release(row: LeasedRow, where: Q | None = None, **changes: Any) -> bool:
 def take_from_the_dead(rows: models.QuerySet[LeasedT]) -> int:
     """End the leases of processes of this host that died, without waiting for their time; tell how many.
 
-    Were one of them alive after all (two hosts of one name), it would be fenced, and no byte would go wrong.
+    Were one of them alive after all, it would be fenced, and no byte would go wrong.
     """
     leased = rows.filter(lease_expires_at__gt=Now()).exclude(lease_owner="")
     gone = [row for row in leased.only("pk", "lease_owner", "lease_epoch") if owner_is_gone(row.lease_owner)]
@@ -117,48 +158,102 @@ def take_from_the_dead(rows: models.QuerySet[LeasedT]) -> int:
 class Heartbeat:
     """Calls `beat` every `interval_seconds` in a thread of its own while its block runs.
 
-    `beat` returns False when the lease is lost; that, or no successful beat for most of a lease's length, calls
-    `lost`, once, and ends it. Work of less than one interval costs no thread a database connection.
+    `beat` returns False when the lease is lost; that, or no successful beat for most of a lease's length, be it that
+    beats fail or that one hangs, calls `lost`, once, from any thread, and ends it. Work of less than one interval
+    costs no thread a database connection. The block's end waits for a beat under way, but not for one that hangs.
     """
 
     def __init__(self, beat: Callable[[], bool], lost: Callable[[], None], interval_seconds: float) -> None:
         self._beat, self._lost, self._interval_seconds = beat, lost, interval_seconds
-        self._fenced = False
+        self._patience_seconds = settings.ENVIRONMENT.lease_seconds * SELF_FENCE_SHARE
+        self._deadline = 0.0
         self._done = threading.Event()
+        self._losing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
+        self._deadline = time.monotonic() + self._patience_seconds
         self._thread.start()
+        _watchdog.watch(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._done.set()
-        self._thread.join()
+        _watchdog.leave(self)
+        self._thread.join(max(END_SECONDS, self._deadline - time.monotonic()))
+
+    def fence_if_late(self) -> None:
+        """Call `lost` when it is too long since the last successful beat."""
+        if time.monotonic() > self._deadline and not self._done.is_set():
+            log.warning("no heartbeat for too long")
+            self._lose()
 
     def _run(self) -> None:
-        patience_seconds = settings.ENVIRONMENT.lease_seconds * SELF_FENCE_SHARE
-        last = due = time.monotonic()
+        due = time.monotonic()
         try:
             while True:
                 due = max(due + self._interval_seconds, time.monotonic())  # beats that were missed are not made up for
                 if self._done.wait(due - time.monotonic()):
                     return
-                if self._beats():
-                    last = time.monotonic()
-                elif self._fenced or time.monotonic() - last > patience_seconds:
-                    self._lost()
-                    return
+                self._beat_once()
         finally:
             connections.close_all()
 
-    def _beats(self) -> bool:
+    def _beat_once(self) -> None:
+        began = time.monotonic()  # the lease that a slow beat renewed may have begun as early as this
         try:
-            alive = self._beat()
+            held = self._beat()
         except Exception as error:  # noqa: BLE001 - the lease is not renewed, whatever the reason
             log.warning("heartbeat failed", error=repr(error))
             connections.close_all()
-            return False
-        self._fenced = not alive
-        return alive
+            return
+        if held:
+            self._deadline = began + self._patience_seconds
+        else:
+            self._lose()
+
+    def _lose(self) -> None:
+        with self._losing:
+            if self._done.is_set():
+                return
+            self._done.set()
+        self._lost()
+
+
+class _Watchdog:
+    """One thread for all heartbeats of the process: a beat that hangs cannot see for itself that it is late."""
+
+    def __init__(self) -> None:
+        self._heartbeats: set[Heartbeat] = set()
+        self._changing = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, heartbeat: Heartbeat) -> None:
+        with self._changing:
+            self._heartbeats.add(heartbeat)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+                self._thread.start()
+            elif len(self._heartbeats) == 1:
+                self._changing.notify()
+
+    def leave(self, heartbeat: Heartbeat) -> None:
+        with self._changing:
+            self._heartbeats.discard(heartbeat)
+
+    def _run(self) -> None:
+        while True:
+            with self._changing:
+                self._changing.wait_for(lambda: bool(self._heartbeats))
+                heartbeats = list(self._heartbeats)
+            for heartbeat in heartbeats:
+                try:
+                    heartbeat.fence_if_late()
+                except Exception:  # one that cannot be told must not keep the others from it
+                    log.exception("a lost lease could not be told")
+            time.sleep(WATCH_SECONDS)
+
+
+_watchdog = _Watchdog()

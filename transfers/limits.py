@@ -32,14 +32,19 @@ PATIENCE_SECONDS = 0.5
 AWAY_SECONDS = 5.0
 """How long Redis is left alone after it failed to answer."""
 
-_ACQUIRE = """
+# By the clock of Redis alone, as its workers' may differ; the slots named at the end are held already, and kept.
+_HOLD = """
+local limit, wanted, seconds, owner = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local granted = math.max(0, math.min(tonumber(ARGV[2]), tonumber(ARGV[1]) - redis.call('ZCARD', KEYS[1])))
-for slot = 1, granted do
-  redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[4] .. '/' .. slot)
+for held = 5, #ARGV do
+  redis.call('ZADD', KEYS[1], now + seconds, ARGV[held])
 end
-redis.call('EXPIRE', KEYS[1], ARGV[3] * 2)
+local granted = math.max(0, math.min(wanted, limit - redis.call('ZCARD', KEYS[1])))
+for slot = 1, granted do
+  redis.call('ZADD', KEYS[1], now + seconds, owner .. '/' .. slot)
+end
+redis.call('EXPIRE', KEYS[1], seconds * 2)
 return granted
 """
 # GCRA: the key holds the time, in seconds, at which all that was let through would have passed at the rate.
@@ -47,7 +52,7 @@ _PACE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local due = math.max(now, tonumber(redis.call('GET', KEYS[1]) or now)) + tonumber(ARGV[1])
-redis.call('SET', KEYS[1], string.format('%.6f', due), 'EX', 60)
+redis.call('SET', KEYS[1], string.format('%.6f', due), 'EX', math.ceil(due - now) + 60)
 return string.format('%.6f', due - now)
 """
 
@@ -112,8 +117,7 @@ class Slots:
         """Keep the slots for another while."""
         with self._changing:
             if self._tokens:
-                held = dict.fromkeys(self._tokens, int(time.time()) + SLOT_SECONDS)
-                _redis.ask(lambda client: client.zadd(self._key, held))
+                self._hold(0, "")
 
     def release(self) -> None:
         """Give all slots back."""
@@ -133,14 +137,18 @@ class Slots:
         if not granted:
             return 0
         owner = leases.new_owner()
-        arguments = (self._key, self._limit, granted, SLOT_SECONDS, owner)
-        answer = _redis.ask(lambda client: client.eval(_ACQUIRE, 1, *arguments))
+        answer = self._hold(granted, owner)
         taken = granted if answer is None else int(answer)
         with self._lock:
             self._local[self._host] -= granted - taken
         self.count += taken
         self._tokens += [f"{owner}/{slot}" for slot in range(1, taken + 1)]
         return taken
+
+    def _hold(self, wanted: int, owner: str) -> Any:
+        """Renew the slots there are and take up to `wanted` more: how many those are; None while Redis is away."""
+        arguments: list[str | int] = [self._key, self._limit, wanted, SLOT_SECONDS, owner, *self._tokens]
+        return _redis.ask(lambda client: client.eval(_HOLD, 1, *arguments))
 
     def _free_those_of_the_dead(self) -> bool:
         """Give back what processes of this host held when they died; whether there was anything."""

@@ -94,17 +94,18 @@ class _Publisher:
         self._pending = 0
 
     def publish(self, event: ProgressEvent) -> None:
-        if self._pending >= MAX_PENDING:
-            return
-        self._pending += 1
-        asyncio.run_coroutine_threadsafe(self._send(event), self._running_loop())
+        with self._lock:
+            if self._pending >= MAX_PENDING:
+                return
+            self._pending += 1
+            loop = self._running_loop()
+        asyncio.run_coroutine_threadsafe(self._send(event), loop)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="progress", daemon=True).start()
-            return self._loop
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="progress", daemon=True).start()
+        return self._loop
 
     async def _send(self, event: ProgressEvent) -> None:
         message = {"type": "progress", "event": asdict(event)}
@@ -115,7 +116,8 @@ class _Publisher:
         except Exception as error:  # noqa: BLE001 - whatever it is, a transfer must not suffer from it
             log.warning("progress not sent", error=type(error).__name__)
         finally:
-            self._pending -= 1
+            with self._lock:
+                self._pending -= 1
 
 
 _publisher = _Publisher()

@@ -18,6 +18,7 @@ ENVIRONMENT = read_environment()
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DEBUG = False
 SECRET_KEY = secret_key(ENVIRONMENT)
+SECRET_KEY_FALLBACKS = ENVIRONMENT.secret_key_fallbacks
 
 # Who is answered -------------------------------------------------------------------------------------------------
 
@@ -31,11 +32,11 @@ _https = _public.scheme == "https"
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if _public.netloc else []
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 SECURE_SSL_REDIRECT = _https
-SECURE_REDIRECT_EXEMPT = [r"^livez/?$"]
 SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SESSION_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "config.sessions"
 X_FRAME_OPTIONS = "DENY"
 
 # What is installed -----------------------------------------------------------------------------------------------
@@ -103,9 +104,18 @@ logs.configure(ENVIRONMENT.log_level)
 
 # IMMEDIATE takes the write lock when a transaction begins, so that two of them wait instead of failing midway.
 _SQLITE_OPTIONS: dict[str, Any] = {
-    "timeout": 20,
+    "timeout": min(8, ENVIRONMENT.lease_seconds * 0.4),  # a heartbeat that waits for it must not lose its lease
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA foreign_keys=ON",
+}
+# A server that is cut off is given up while there is lease left. No `options` of the server's own: PgBouncer refuses
+# them, and its statement_timeout would end migrations too; a server that hangs is the heartbeat's watchdog's to see.
+_POSTGRES_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
 }
 _SQLITE = "django.db.backends.sqlite3"
 _database: dict[str, Any] = (
@@ -116,6 +126,8 @@ _database: dict[str, Any] = (
 _database |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 if _database["ENGINE"] == _SQLITE:
     _database["OPTIONS"] = _SQLITE_OPTIONS
+else:
+    _database["OPTIONS"] = _POSTGRES_OPTIONS | _database.get("OPTIONS", {})  # what the URL says counts
 DATABASES = {"default": _database}
 
 # What may be lost ------------------------------------------------------------------------------------------------
@@ -153,7 +165,7 @@ CELERY_BEAT_SCHEDULE = {
     "reap": {
         "task": "transfers.reap",
         "schedule": ENVIRONMENT.reap_seconds,
-        "options": {"queue": "housekeeping", "expires": ENVIRONMENT.reap_seconds},
+        "options": {"queue": "housekeeping"},  # without an expiry, which would compare the clocks of two hosts
     },
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENVIRONMENT.run_dir / "beat-schedule")

@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transfers.engine.netguard import Allowance
 
+LEAST_KEY_CHARACTERS = 32
+
 
 class ConfigurationError(SystemExit):
     """The environment cannot be run with; its text lists every variable that is wrong or missing."""
@@ -55,7 +57,9 @@ def _url(value: str, *schemes: str) -> SplitResult:
 
 
 def _database_url(value: str) -> str:
-    if value and value != "sqlite://:memory:":
+    if value:
+        if value.startswith("sqlite:") and ":memory:" in value:
+            raise ValueError("must name a file: several processes share the database")
         parts = _url(value, "postgres", "postgresql", "sqlite")
         if not parts.path.strip("/"):
             raise ValueError("names no database")
@@ -122,6 +126,9 @@ class Environment(BaseSettings):
     secret_key: str = Field(
         "", description="Signs sessions and encrypts stored URLs; made and kept in DATA_DIR when unset and embedded."
     )
+    secret_key_fallbacks: CommaSeparated = Field(
+        default_factory=list, description="Former SECRET_KEYs, comma-separated, that what they signed is still read by."
+    )
     public_url: Annotated[str, AfterValidator(_web_url)] = Field(
         "",
         description="Where browsers reach the service; https turns on secure cookies, HSTS and the redirect to https.",
@@ -176,6 +183,8 @@ class Environment(BaseSettings):
         # A DATABASE_URL that is missing here was set, and is faulty.
         if not value and info.data.get("database_url", "postgres").startswith("postgres"):
             raise ValueError("needed with PostgreSQL, so that all processes share one")
+        if 0 < len(value) < LEAST_KEY_CHARACTERS:
+            raise ValueError(f"must have at least {LEAST_KEY_CHARACTERS} characters")
         return value
 
     @field_validator("download_root", mode="before")
@@ -215,19 +224,34 @@ def secret_key(environment: Environment) -> str:
     try:
         if not path.exists():
             _make_secret_key(path)
-        return path.read_text().strip()
+        key = path.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"The configuration cannot be used:\n  DATA_DIR: {path}: {error.strerror}") from None
+    if len(key) < LEAST_KEY_CHARACTERS:
+        raise ConfigurationError(f"The configuration cannot be used:\n  DATA_DIR: {path}: holds no whole key")
+    return key
 
 
 def _make_secret_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"secret_key.{os.getpid()}")
     fresh.touch(mode=0o600)
-    fresh.write_text(secrets.token_urlsafe(50))
+    with fresh.open("w") as file:
+        file.write(secrets.token_urlsafe(50))
+        file.flush()
+        os.fsync(file.fileno())
     try:
         os.link(fresh, path)  # whoever links first has made the key; nobody ever reads half of one
     except FileExistsError:
         pass
     finally:
         fresh.unlink()
+    _sync_folder(path.parent)  # what the key has encrypted must never outlast it
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

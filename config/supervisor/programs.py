@@ -17,7 +17,7 @@ from config.supervisor.run_folder import READY_FILE_VARIABLE, RunFolder
 if TYPE_CHECKING:  # importing the settings reads the environment, which may be wrong
     from config.settings.environment import Environment
 
-QUEUES = "housekeeping,transfers,every-worker"
+QUEUES = "transfers,every-worker"
 
 
 def variables(inherited: Mapping[str, str], environment: Environment, port: int, folder: RunFolder) -> dict[str, str]:
@@ -95,9 +95,14 @@ def worker(number: int, environment: Environment, folder: RunFolder, inherited: 
 
 
 def beat(folder: RunFolder, inherited: Mapping[str, str]) -> Program:
-    """Rings for periodic work."""
-    options = ["--schedule", str(folder.schedule), "--pidfile="]
-    return Program("beat", [*_celery("beat"), *options], inherited)
+    """Rings for periodic work and does it, apart from the workers, whose threads may all be busy for long."""
+    command = [
+        *_celery("worker"),
+        *("--hostname", "beat@%h", "--queues", "housekeeping", "--pool", "threads", "--concurrency", "1"),
+        *("--without-mingle", "--without-gossip", "--schedule", str(folder.schedule)),
+        *("--include", "config.supervisor.beat"),
+    ]
+    return Program("beat", command, inherited)
 
 
 def _celery(command: str) -> list[str]:

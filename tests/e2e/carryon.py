@@ -24,7 +24,7 @@ from tests.service import REPOSITORY, Service, running_service, wait_until
 
 BACK_SECONDS = 30
 """How long a killed process may take to work again on a busy machine."""
-_LEFTOVERS = ("*.part", "*.part.journal", "*.new")
+_LEFTOVERS = (".part", ".part.journal", ".part.journal.new")
 
 
 class Carryon:
@@ -129,7 +129,7 @@ class Carryon:
 
     def leftovers(self) -> list[Path]:
         """Unfinished files and their journals."""
-        return sorted(path for pattern in _LEFTOVERS for path in self.downloads.rglob(pattern))
+        return sorted(path for suffix in _LEFTOVERS for path in self.downloads.rglob(f"*{suffix}"))
 
 
 @contextmanager
@@ -144,6 +144,11 @@ def running_carryon(data_dir: Path, *, token: str | None = None, **variables: st
         yield Carryon(service, chosen, token)
         code = service.process.poll()
         assert code in (None, -signal.SIGKILL), f"it ended before its time with {code}:\n{service.output[-5000:]}"
+
+
+def leftovers_of(path: Path) -> list[Path]:
+    """What is there of the file besides itself."""
+    return [left for suffix in _LEFTOVERS if (left := path.with_name(path.name + suffix)).exists()]
 
 
 def sha256(path: Path | str) -> str:

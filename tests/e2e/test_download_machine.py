@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from tests import battery
-from tests.e2e.carryon import Carryon, sha256
+from tests.e2e.carryon import Carryon, leftovers_of, sha256
 from tests.origin import Behaviour, Etag, GeneratedFile, LastModified, Origin, Ranges
 
 SMALL, LARGE = 2_000_000, 40 * 2**20
@@ -142,7 +142,7 @@ class DownloadMachine(RuleBasedStateMachine):
         assert path.name == f"{self.name}.bin"
         assert sha256(path) == self.versions[-1].sha256() == detail["storedFile"]["sha256"]
         assert (detail["downloaded"], detail["totalSize"]) == (self.versions[-1].size,) * 2
-        assert [left for left in self.carryon.leftovers() if left.name.startswith(path.name)] == []
+        assert leftovers_of(path) == []
         path.unlink()
 
 

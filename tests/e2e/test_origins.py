@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from config.exception_handler import STATUSES
-from tests.e2e.carryon import Carryon, sha256
+from tests.e2e.carryon import Carryon, leftovers_of, sha256
 from tests.e2e.client import Answer, Listener
 from tests.e2e.resolver import FORBIDDEN
 from tests.origin import (
@@ -294,7 +294,7 @@ class Trial:
         assert (detail["state"], detail["downloaded"], detail["totalSize"]) == (COMPLETED, file.size, file.size)
         assert (detail["storedFile"]["sha256"], detail["storedFile"]["md5"]) == (file.sha256(), file.md5())
         assert (detail["error"], detail["errorCode"]) == ("", "")
-        assert [left for left in self.carryon.leftovers() if left.name.startswith(path.name)] == []
+        assert leftovers_of(path) == []
         assert re.fullmatch(r"bytes=\d+-", self.range_told())
         return detail
 

@@ -22,7 +22,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carryon]:
     with running_postgres() as url:
         variables = {
             "DATABASE_URL": url,
-            "SECRET_KEY": "a key for tests only",
+            "SECRET_KEY": "a key of forty characters, for tests only",
             "WORKERS": "2",
             "DOWNLOAD_PARALLEL_MIN_BYTES": str(32 * MIB),
         }

@@ -545,3 +545,19 @@ def test_users_and_groups_are_made_here(admin_client: Client) -> None:
     assert admin_client.post("/admin/auth/group/add/", {"name": "operators"}).status_code == 302
     for path in (f"{USERS}{carl.pk}/change/", f"{USERS}{carl.pk}/password/", "/admin/auth/group/", "/admin/"):
         text(admin_client.get(path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "transfers/download/?state__exact=%00",
+        "transfers/download/?q=%00",
+        "auth/user/?username__exact=a%00",
+        "auth/user/%00/change/",
+        "knox/authtoken/a%00/change/",
+    ],
+)
+def test_a_null_character_is_not_the_services_fault(admin_client: Client, path: str) -> None:
+    """PostgreSQL cannot even look for it."""
+    admin_client.raise_request_exception = False
+    assert admin_client.get(f"/admin/{path}").status_code < 500

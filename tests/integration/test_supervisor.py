@@ -173,7 +173,7 @@ def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
 
 def test_a_database_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
     url = f"postgres://carryon@{str(tmp_path).replace('/', '%2F')}/carryon"
-    start = refused(tmp_path, DATABASE_URL=url, SECRET_KEY="a key for tests only")
+    start = refused(tmp_path, DATABASE_URL=url, SECRET_KEY="a key of forty characters, for tests only")
     assert start.returncode == 1
     assert "The database cannot be used" in start.stdout
     assert "The database could not be made ready" in start.stderr

@@ -243,7 +243,7 @@ def test_no_request_line_whatever_is_the_services_fault(request_line: bytes, web
 
 
 def test_an_unknown_host_is_told_why(web: Web) -> None:
-    response = requests.get(f"{web.url}/livez", headers={"Host": "evil.example"}, timeout=TIMEOUT_SECONDS)
+    response = requests.get(f"{web.url}/api/schema", headers={"Host": "evil.example"}, timeout=TIMEOUT_SECONDS)
 
     assert response.status_code == 400
     assert "ALLOWED_HOSTS" in response.json()["detail"]
@@ -295,13 +295,20 @@ def test_slow_senders_hold_no_thread_and_an_end_is_soon(tmp_path: Path) -> None:
         with web_server(tmp_path, WEB_THREADS="1") as url:
             token = manage(tmp_path, "create_token", "--user", "ann").strip()
             host, port = url.removeprefix("http://").split(":")
-            for _ in range(5):
+            form = ("Content-Type: application/x-www-form-urlencoded", f"Cookie: csrftoken={'a' * 32}")
+            senders = [
+                post("/api/file/download", "Content-Length: 100", body=b"{"),
+                post("/admin/login/", "Content-Length: 100000", *form, body=b"a"),
+                post("/admin/login/", "Content-Length: 100000", *form, "Expect: 100-continue", body=b"a"),
+            ]
+            for request in senders * 2:
                 slow = connections.enter_context(closing(socket.create_connection((host, int(port)))))
-                slow.sendall(post("/api/file/download", "Content-Length: 100", body=b"{"))
+                slow.sendall(request)
             events = f"{url.replace('http', 'ws')}/ws/events/"
             listener = connections.enter_context(connect(events, additional_headers={"Token": token}))
 
             assert requests.get(f"{url}/livez", timeout=TIMEOUT_SECONDS).ok
+            assert requests.get(f"{url}/admin/login/", timeout=TIMEOUT_SECONDS).ok
 
             ending = time.monotonic()
         assert time.monotonic() - ending < 10

@@ -7,10 +7,10 @@ framework, and every adapter translates its library's failures into `transfers.e
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from transfers.engine.plan import Part, Plan
 
@@ -80,6 +80,7 @@ class Source(Protocol):
         """
 
 
+@runtime_checkable
 class Abortable(Protocol):
     """A source whose blocked reads another thread can end."""
 
@@ -117,7 +118,3 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """Forget everything stored; nothing to forget is fine."""
-
-
-OnBytes = Callable[[Part, int, int], None]
-"""Called with the part, the offset within it, and the count of bytes just stored there."""

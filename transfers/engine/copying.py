@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
 
-from transfers.engine.base import Reader, Sink, Source, StoredPart
+from transfers.engine.base import Abortable, Reader, Sink, Source, StoredPart
 from transfers.engine.plan import Part, Plan
 from transfers.errors import Interrupted, Interruption, SourceError, TransferError
 
@@ -116,9 +116,8 @@ class Watch:
         """Wake whatever waits in the copy, so that it ends."""
         self._ended.set()
         for source in list(self._sources):
-            abort = getattr(source, "abort", None)  # an ability only some sources have: base.Abortable
-            if abort is not None:
-                abort()
+            if isinstance(source, Abortable):
+                source.abort()
 
     def check(self) -> None:
         """Interrupted when the copy was told to end."""

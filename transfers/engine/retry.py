@@ -6,6 +6,7 @@ import random
 
 from transfers.errors import (
     AddressForbiddenError,
+    IncompleteFileError,
     SinkError,
     SourceBusyError,
     SourceRefusedError,
@@ -28,7 +29,8 @@ def pause_seconds(
     `fruitless` counts the attempts, this one included, since the last one that brought a new byte; the pause doubles
     with each, up to a minute, less a random part of up to half. A source's own wish to be left alone is honoured.
     """
-    if isinstance(error, _HOPELESS) or fruitless >= max_attempts:
+    hopeless = isinstance(error, _HOPELESS) and not isinstance(error, IncompleteFileError)
+    if hopeless or fruitless >= max_attempts:
         return None
     if isinstance(error, SourceUnreachableError) and not ever_received:
         return None

@@ -191,6 +191,11 @@ class Download(leases.LeasedRow):
         return Plan(self.size, self.part_size) if self.part_size else None
 
     @property
+    def ever_received(self) -> bool:
+        """Whether a byte of it has ever arrived."""
+        return max(self.bytes_fetched, self.bytes_done, self.high_water) > 0
+
+    @property
     def bytes_refetched(self) -> int:
         """Bytes that had to be fetched more than once."""
         return max(0, self.bytes_fetched - self.bytes_done)
@@ -204,7 +209,7 @@ class Download(leases.LeasedRow):
 
     @property
     def duration(self) -> timedelta | None:
-        """From the request to the end."""
+        """From the first request to the end."""
         return self.ended_at - self.requested_at if self.ended_at else None
 
     # The guarded moves of the worker that holds it: each False when it holds it no longer.

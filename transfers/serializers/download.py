@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -14,6 +15,11 @@ from transfers.services.download import DownloadRequest
 
 MAX_URL_CHARACTERS = 8192
 SCHEMES = ("http", "https")
+
+
+def shown_folder(output_folder: str) -> str:
+    """The folder in the caller's own words, or the download folder where the caller named none."""
+    return output_folder or str(settings.ENVIRONMENT.download_root)
 
 
 class DownloadRequestSerializer(serializers.Serializer[DownloadRequest]):
@@ -74,11 +80,17 @@ class StoredFileSerializer(serializers.ModelSerializer[StoredFile]):
 class AttemptSerializer(serializers.ModelSerializer[DownloadAttempt]):
     """One try at a download."""
 
+    beganOn = serializers.DateTimeField(source="began_at")  # noqa: N815
+    endedOn = serializers.DateTimeField(source="ended_at", allow_null=True)  # noqa: N815
+    startOffset = serializers.IntegerField(source="start_offset")  # noqa: N815
+    bytesFetched = serializers.IntegerField(source="bytes_fetched")  # noqa: N815
+    errorCode = serializers.CharField(source="error_code")  # noqa: N815
+
     class Meta:
         """Read only."""
 
         model = DownloadAttempt
-        fields = ["worker", "began_at", "ended_at", "start_offset", "bytes_fetched", "outcome", "error_code", "error"]
+        fields = ["worker", "beganOn", "endedOn", "startOffset", "bytesFetched", "outcome", "errorCode", "error"]
         read_only_fields = fields
 
 
@@ -86,7 +98,7 @@ class DownloadSerializer(serializers.ModelSerializer[Download]):
     """A download in a list."""
 
     fileUrl = serializers.CharField(source="url_shown")  # noqa: N815
-    outputFolder = serializers.CharField(source="output_folder")  # noqa: N815
+    outputFolder = serializers.SerializerMethodField()  # noqa: N815
     savePath = serializers.SerializerMethodField()  # noqa: N815
     downloaded = serializers.IntegerField(source="bytes_done")
     totalSize = serializers.IntegerField(source="size", allow_null=True)  # noqa: N815
@@ -104,6 +116,11 @@ class DownloadSerializer(serializers.ModelSerializer[Download]):
             "bytesPerSecond", "requestedOn", "endedOn", "error", "errorCode",
         ]  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(str)
+    def get_outputFolder(self, download: Download) -> str:  # noqa: N802
+        """The folder as the answer to the start told it."""
+        return shown_folder(download.output_folder)
 
     @extend_schema_field(str)
     def get_savePath(self, download: Download) -> str:  # noqa: N802
@@ -132,12 +149,12 @@ class DownloadDetailSerializer(DownloadSerializer):
         ]  # fmt: skip
         read_only_fields = fields
 
-    @extend_schema_field(float)
+    @extend_schema_field(serializers.FloatField(allow_null=True))
     def get_durationSeconds(self, download: Download) -> float | None:  # noqa: N802
         """From the request to the end."""
         return download.duration.total_seconds() if download.duration else None
 
-    @extend_schema_field(str)
+    @extend_schema_field(serializers.CharField(allow_null=True))
     def get_validator(self, download: Download) -> str | None:
         """What proves that the remote file is the same."""
         return str(download.validator) if download.validator else None

@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from transfers import folders, progress
 from transfers.engine.local import PART_SUFFIX, numbered
 from transfers.engine.redaction import redacted, without_credentials
-from transfers.errors import AlreadyDownloadingError, NotDownloadingError, transfer_error
+from transfers.errors import AlreadyDownloadingError, NotDownloadingError, StoppedError, transfer_error
 from transfers.models import Download, StoredFile
 from transfers.models.download import ENDED, LIVE, Desired, DownloadQuerySet, DownloadState
 from transfers.tasks import fetch_download
@@ -88,7 +88,7 @@ def restart(*, download: Download) -> Download:
 def await_beginning(*, download: Download, seconds: float) -> Download:
     """Wait until the download's bytes come in, or it ended, or the time is over.
 
-    Raises the TransferError that it failed with.
+    Raises the TransferError that it failed with; StoppedError when it was stopped meanwhile.
     """
     deadline = time.monotonic() + seconds
     pause_seconds = 0.005
@@ -96,10 +96,12 @@ def await_beginning(*, download: Download, seconds: float) -> Download:
         download = Download.objects.get(pk=download.pk)
         if download.state == DownloadState.FAILED:
             raise transfer_error(download.error_code, download.error)
+        if not download.live and download.state != DownloadState.COMPLETED:
+            raise StoppedError("aborted")
         if download.state in ENDED or download.stream_began_at or time.monotonic() >= deadline:
             return download
         time.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 1.5, 0.1, max(0.001, deadline - time.monotonic()))
+        pause_seconds = min(pause_seconds * 1.5, 0.25, max(0.001, deadline - time.monotonic()))
 
 
 def stop(*, user: AbstractBaseUser, request: DownloadRequest) -> Download:
@@ -177,16 +179,18 @@ def _new(user: AbstractBaseUser, request: DownloadRequest, folder: Path) -> Down
 
 def _queue(download: Download, request: DownloadRequest, folder: Path) -> None:
     """Ended or new → queued, with what is known of the file kept and what is known of the last run forgotten."""
+    _place(download, folder, folders.safe_name(request.bare_url))
     if download.state == DownloadState.COMPLETED:
         download.bytes_fetched = download.high_water = 0
-    _place(download, folder, folders.safe_name(request.bare_url))
+        download.requested_at = Now()
+        download.attempts.all().delete()  # they tell of the file that is here already
     download.url = request.file_url  # its credentials may be new
     download.state, download.desired = DownloadState.QUEUED, Desired.RUN
     download.error = download.error_code = ""
     download.fruitless_attempts = download.source_changes = download.bytes_per_second = 0
     download.ranges_broken = False
     download.stream_began_at = download.ended_at = None
-    download.next_attempt_at = download.requested_at = Now()
+    download.next_attempt_at = Now()
     download.save()
     download.refresh_from_db()
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import F
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from transfers import leases, progress
@@ -25,11 +26,12 @@ from transfers.errors import (
     ChecksumMismatchError,
     Interrupted,
     Interruption,
+    RangesContradictError,
     SourceProtocolError,
     TransferError,
 )
 from transfers.limits import Pacer, Slots
-from transfers.models import Download, DownloadAttempt, StoredFile
+from transfers.models import Download, DownloadAttempt, DownloadPart, StoredFile
 from transfers.models.download_attempt import AttemptOutcome
 from transfers.tasks.events import tell_state
 from transfers.tasks.parts import LeasedParts, Speed, lay_out
@@ -59,6 +61,8 @@ class Attempt:
         self.streaming = False
         self.in_one_go = False
         """Whether the file is taken whole, from its start, because its ranges cannot be trusted."""
+        self.resumable = True
+        """Whether another attempt could go on where this one ends."""
         self.rest: Rest | None = None
         """What is left to do once nobody waits for the file any more."""
         self._slots = slots
@@ -69,6 +73,7 @@ class Attempt:
         self._parts: LeasedParts | None = None
         self._speed = Speed()
         self._told_fetched = 0
+        self._telling = threading.Lock()  # the heartbeat and the end of the attempt both tell
         self._reason: Interruption | None = None
         self._ended = threading.Event()
 
@@ -87,7 +92,7 @@ class Attempt:
             self._learn(error)
             self._note(AttemptOutcome.FAILED, error)
             raise
-        except DatabaseError:
+        except (OperationalError, InterfaceError):
             raise  # nothing can be written down now: the lease brings the download back when the database is
         except Exception as unexpected:
             log.exception("attempt broke", download=str(self.download.pk))
@@ -107,13 +112,14 @@ class Attempt:
         if self._source is not None:
             self._source.abort()
 
-    def numbers(self) -> dict[str, Any]:
-        """What the heartbeat writes into the download's row."""
+    def numbers(self) -> dict[str, Any] | None:
+        """What the heartbeat writes into the download's row; None when a part of it has another holder."""
         watch, parts = self._watch, self._parts
         if watch is None:
             return {}
         if parts is not None:
-            parts.renew(watch)
+            if not parts.renew(watch):
+                return None
             parts.note_others(watch)
         moved = self._moved()
         self.download.bytes_done = moved
@@ -131,9 +137,11 @@ class Attempt:
     # The steps of it
 
     def _fetch(self) -> None:
-        with ExitStack() as closing:
-            self._source = source = closing.enter_context(http_source(self.download))
+        with ExitStack() as stack:
+            self._source = source = stack.enter_context(http_source(self.download))
             self._check()
+            if self._already_published():
+                return
             try:
                 if self._already_here(source):
                     return
@@ -143,12 +151,13 @@ class Attempt:
                 raise
             plan, generation = plan_for(self.download, info)
             self.in_one_go = self.download.ranges_broken
+            self.resumable = info.resumable and not self.in_one_go
             sink = LocalSink(Path(self.download.save_path), generation=generation, replace=self._replaces())
-            closing.callback(sink.close)
+            stack.callback(sink.close)
             self._check_lease()  # whoever lost it must not touch the files of who has it now
             sink.begin(plan)
             self._begin(info, plan, generation)  # and not before the disk has room: it tells that bytes come in
-            size, hasher = self._copy(source, sink, plan, closing)
+            size, hasher = self._copy(source, sink, plan, stack)
             checksums = None
             if info.digests or hasher.lag(size) <= PROMPT_BYTES:
                 checksums = self._prove(hasher, size, info, sink)
@@ -159,7 +168,23 @@ class Attempt:
             tell_state(self.download)
             if checksums is None:
                 self._slots.release()
-                self.rest = Rest(stored.pk, hasher, closing.pop_all())
+                self.rest = Rest(stored.pk, hasher, stack.pop_all())
+
+    def _already_published(self) -> bool:
+        """Whether a worker that died had given the file its name, and only its record is missing."""
+        plan = self.download.plan
+        if plan is None:
+            return False
+        path = Path(self.download.save_path)
+        with closing(LocalSink(path, generation=self.download.generation, replace=self._replaces())) as sink:
+            if not sink.join(plan) or not sink.published:
+                return False
+            size = os.fstat(sink.fileno()).st_size
+            self._announce(size)
+            self._store(sink.path, size, None, SourceInfo(size, self.download.validator, ranges=True))
+            sink.complete(size)
+        tell_state(self.download)
+        return True
 
     def _already_here(self, source: HttpSource) -> bool:
         """Whether the file is here from an earlier time, and still what the source has; then it is completed."""
@@ -194,10 +219,10 @@ class Attempt:
         if not download.mark_streaming(**facts):
             raise Interrupted(Interruption.FENCED)
 
-    def _copy(self, source: HttpSource, sink: LocalSink, plan: Plan, closing: ExitStack) -> tuple[int, FileHasher]:
+    def _copy(self, source: HttpSource, sink: LocalSink, plan: Plan, stack: ExitStack) -> tuple[int, FileHasher]:
         stored = sink.stored_parts()
         hasher = FileHasher(sink.fileno)
-        closing.callback(hasher.close)
+        stack.callback(hasher.close)
         watch = Watch(plan, stored, pacer=Pacer(self.download.host), follow=hasher.advance)
         allotment: Allotment = WholePlan(plan, stored)
         connections = 1
@@ -234,6 +259,8 @@ class Attempt:
     def _store(self, path: Path, size: int, checksums: Checksums | None, info: SourceInfo) -> StoredFile:
         download = self.download
         with transaction.atomic():
+            # Whoever had a file of this name before has it no more, or it would not have been free.
+            StoredFile.objects.filter(~Q(pk=download.stored_file_id or 0), path=str(path)).delete()
             stored, _ = StoredFile.objects.update_or_create(
                 path=str(path),
                 owner_id=download.user_id,
@@ -242,7 +269,7 @@ class Attempt:
                     "folder": download.cid,
                     "size": size,
                     "modified_ns": path.stat().st_mtime_ns,
-                    "content_type": info.content_type[:255],
+                    "content_type": "".join(filter(str.isprintable, info.content_type))[:255],
                     "md5": checksums.md5 if checksums else "",
                     "sha256": checksums.sha256 if checksums else "",
                     "crc32": checksums.crc32 if checksums else "",
@@ -250,6 +277,7 @@ class Attempt:
                     "verified": True if info.digests else None,
                 },
             )
+            DownloadPart.objects.filter(download=download).delete()
             self._end(stored)
         return stored
 
@@ -273,12 +301,17 @@ class Attempt:
         gained = moved > download.high_water
         download.high_water = max(moved, download.high_water)
         download.fruitless_attempts = 0 if gained else download.fruitless_attempts + 1
-        download.ranges_broken |= isinstance(error, SourceProtocolError | ChecksumMismatchError)
+        download.ranges_broken |= isinstance(error, RangesContradictError | ChecksumMismatchError) or (
+            # One garbled answer is a hiccup on the way; the same again may be the server's way with ranges.
+            isinstance(error, SourceProtocolError) and download.fruitless_attempts > 1
+        )
+        if self._watch is not None:
+            download.bytes_done = moved
         if not download.mark_progress(
             high_water=download.high_water,
             fruitless_attempts=download.fruitless_attempts,
             ranges_broken=download.ranges_broken,
-            bytes_done=moved,
+            bytes_done=download.bytes_done,
             bytes_fetched=F("bytes_fetched") + self._newly_fetched(),
         ):
             raise Interrupted(Interruption.FENCED) from None
@@ -300,13 +333,14 @@ class Attempt:
 
     def _newly_fetched(self) -> int:
         """Bytes fetched since this was last asked."""
-        fetched = self._watch.fetched if self._watch is not None else 0
-        new, self._told_fetched = fetched - self._told_fetched, fetched
-        return new
+        with self._telling:
+            fetched = self._watch.fetched if self._watch is not None else 0
+            new, self._told_fetched = fetched - self._told_fetched, fetched
+            return new
 
     def _replaces(self) -> bool:
         stored = self.download.stored_file
-        return stored is not None and stored.path == self.download.save_path
+        return stored is not None and stored.path == self.download.save_path and stored.untouched()
 
     def _wait(self, seconds: float) -> None:
         self._ended.wait(seconds)

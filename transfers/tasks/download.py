@@ -137,7 +137,7 @@ class _Fetch:
         seconds = pause_seconds(
             error,
             fruitless=self.download.fruitless_attempts,
-            ever_received=self.download.high_water > 0,
+            ever_received=self.download.ever_received,
             first_seconds=self._environment.download_retry_seconds,
             max_attempts=self._environment.download_max_attempts,
         )
@@ -168,7 +168,7 @@ class _Fetch:
     def _beat(self) -> bool:
         attempt = self._attempt
         numbers = attempt.numbers() if attempt is not None else {}
-        if not self.download.mark_progress(**numbers):
+        if numbers is None or not self.download.mark_progress(**numbers):
             return False
         if not Download.objects.filter(pk=self.download.pk, desired=Desired.RUN).exists():
             self.interrupt(Interruption.STOPPED)
@@ -177,12 +177,13 @@ class _Fetch:
         if attempt is not None and attempt.streaming and now - self._published >= PUBLISH_SECONDS - 0.05:
             self._published = now
             progress.publish(progress.download_state(self.download))
-        if attempt is not None and attempt.shares_work() and now - self._invited >= INVITE_SECONDS:
+        if attempt is not None and now - self._invited >= INVITE_SECONDS and attempt.shares_work():
             self._invited = now
             ring(join_download, self.download.pk, queue=EVERY_WORKER, expires_seconds=INVITE_SECONDS)
         if now - self._began > self._environment.slice_seconds:
             self._began = now
-            if Download.objects.due().exists():
+            # What cannot be resumed would start over, and never come to its end while others wait.
+            if (attempt is None or attempt.resumable) and Download.objects.due().exists():
                 self.interrupt(Interruption.SLICED)
         return True
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 
 from celery import shared_task
-from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from transfers import leases
 from transfers.models import Download, DownloadPart, StoredFile
-from transfers.models.download import Desired
+from transfers.models.download import Desired, DownloadState
 from transfers.tasks.checksums import take_checksums
 from transfers.tasks.doorbell import TRANSFERS, ring, waiting
 from transfers.tasks.download import fetch_download
 from transfers.tasks.events import tell_state
 
 MAX_RINGS = 200
-"""Doorbells rung at once; the rest waits for the next look, when these are taken up or expired."""
+"""Doorbells rung at once; the rest waits for the next look, when these are taken up."""
 GRACE_SECONDS = 1.0
 """How long a doorbell may be on its way."""
 PATIENCE_SECONDS = 60.0
-"""How long work may wait while the queue is not empty: its doorbell is most likely among those."""
+"""How long work that nobody had yet may wait while the queue is not empty: its doorbell is likely among those."""
 
 
 @shared_task(name="transfers.reap")
@@ -30,12 +30,15 @@ def reap() -> None:
     leases.take_from_the_dead(Download.objects.live())
     leases.take_from_the_dead(DownloadPart.objects.filter(done=False))
     leases.take_from_the_dead(StoredFile.objects.unhashed())
-    for download in list(Download.objects.due().filter(desired=Desired.STOP)[:MAX_RINGS]):
+    for download in list(Download.objects.live().filter(leases.free(), desired=Desired.STOP)[:MAX_RINGS]):
         if Download.objects.filter(pk=download.pk).stop_unclaimed():
             tell_state(download)
     age = timedelta(seconds=PATIENCE_SECONDS if waiting(TRANSFERS) else GRACE_SECONDS)
-    due = Download.objects.due().filter(desired=Desired.RUN, next_attempt_at__lte=Now() - age)
-    for pk in due.order_by("next_attempt_at").values_list("pk", flat=True)[:MAX_RINGS]:
-        ring(fetch_download, pk, expires_seconds=settings.ENVIRONMENT.reap_seconds * 2)
-    for stored in StoredFile.objects.unhashed().filter(leases.free(), created_at__lte=Now() - age)[:MAX_RINGS]:
-        ring(take_checksums, stored.pk, expires_seconds=settings.ENVIRONMENT.reap_seconds * 2)
+    due = Download.objects.due().filter(desired=Desired.RUN).order_by("next_attempt_at")
+    orphans = due.filter(state=DownloadState.RUNNING)  # its worker is gone, and no doorbell is on its way
+    for downloads in (orphans, due.filter(state=DownloadState.QUEUED, next_attempt_at__lte=Now() - age)):
+        for pk in downloads.values_list("pk", flat=True)[:MAX_RINGS]:
+            ring(fetch_download, pk)
+    unhashed = StoredFile.objects.unhashed().filter(leases.free())
+    for stored in unhashed.filter(Q(lease_expires_at__isnull=False) | Q(created_at__lte=Now() - age))[:MAX_RINGS]:
+        ring(take_checksums, stored.pk)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 
 from transfers import leases
+from transfers.engine.base import SourceInfo
 from transfers.engine.copying import Watch, copy
 from transfers.engine.http import HttpSource
 from transfers.engine.local import LocalSink
@@ -43,8 +44,8 @@ class Join:
             return
         environment = settings.ENVIRONMENT
         slots = Slots(self._download.host, environment.download_connections_per_host)
-        with running.working_on(self._download.pk, self) as fresh, slots:
-            if not fresh or not slots.acquire(environment.download_connections_per_file):
+        with running.working_on(self._download.pk, self, alone=True) as alone, slots:
+            if not alone or not slots.acquire(environment.download_connections_per_file):
                 return
             try:
                 self._help(plan, slots)
@@ -62,10 +63,8 @@ class Join:
     def _help(self, plan: Plan, slots: Slots) -> None:
         download = self._download
         with ExitStack() as closing:
-            self._source = source = closing.enter_context(http_source(download))
-            info = source.stat()
-            if (info.size, info.validator, info.ranges) != (download.size, download.validator, True):
-                return
+            known = SourceInfo(download.size, download.validator, ranges=True)
+            self._source = source = closing.enter_context(http_source(download, known=known))
             sink = LocalSink(Path(download.save_path), generation=download.generation)
             closing.callback(sink.close)
             if not sink.join(plan):
@@ -84,10 +83,9 @@ class Join:
                 copy(source, sink, self._parts, self._watch, connections=slots.count)
 
     def _beat(self) -> bool:
-        if self._watch is not None and self._parts is not None:
-            self._parts.renew(self._watch)
+        ours = self._watch is None or self._parts is None or self._parts.renew(self._watch)
         self._tell_fetched()
-        return self._same().filter(desired=Desired.RUN, state=DownloadState.RUNNING).exists()
+        return ours and self._same().filter(desired=Desired.RUN, state=DownloadState.RUNNING).exists()
 
     def _tell_fetched(self) -> None:
         fetched = self._watch.fetched if self._watch is not None else 0

@@ -81,10 +81,13 @@ class LeasedParts:
         leases.release(self._held.pop(part.number))
         self._let_go()
 
-    def renew(self, watch: Watch) -> None:
-        """Extend the leases of the parts that are held, and tell how far each is."""
+    def renew(self, watch: Watch) -> bool:
+        """Extend the leases of the parts that are held, and tell how far each is; False when one was lost."""
+        kept = True
         for row in list(self._held.values()):
-            leases.renew(row, stored=watch.position(row.number))
+            renewed = leases.renew(row, stored=watch.position(row.number))
+            kept = kept and (renewed or self._held.get(row.number) is not row)  # one just finished is not lost
+        return kept
 
     def spare(self) -> bool:
         """Whether there are parts that nobody fetches."""

@@ -20,7 +20,7 @@ class Interruptible(Protocol):
 
 
 _lock = threading.Lock()
-_running: dict[object, Interruptible] = {}
+_running: dict[int, tuple[object, Interruptible]] = {}
 _draining = threading.Event()
 
 
@@ -30,20 +30,22 @@ def draining() -> bool:
 
 
 @contextmanager
-def working_on(key: object, work: Interruptible) -> Iterator[bool]:
-    """Note that this process is at it; gives False, and notes nothing, when it already is."""
+def working_on(key: object, work: Interruptible, *, alone: bool = False) -> Iterator[bool]:
+    """Note the work, so that it is told when this process leaves.
+
+    With `alone` it gives False, and notes nothing, when this process is at something of that key already.
+    """
     with _lock:
-        fresh = key not in _running
-        if fresh:
-            _running[key] = work
+        noted = not (alone and any(key == other for other, _ in _running.values()))
+        if noted:
+            _running[id(work)] = (key, work)
     try:
-        if fresh and _draining.is_set():
+        if noted and _draining.is_set():
             work.interrupt(Interruption.DRAINING)
-        yield fresh
+        yield noted
     finally:
-        if fresh:
-            with _lock:
-                del _running[key]
+        with _lock:
+            _running.pop(id(work), None)
 
 
 def drain() -> None:
@@ -51,7 +53,7 @@ def drain() -> None:
     _draining.set()
     with _lock:
         works = list(_running.values())
-    for work in works:
+    for _, work in works:
         work.interrupt(Interruption.DRAINING)
 
 

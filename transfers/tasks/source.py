@@ -8,6 +8,7 @@ import requests
 from django.conf import settings
 
 from transfers.engine import http
+from transfers.engine.base import SourceInfo
 from transfers.engine.netguard import Allowance
 from transfers.errors import SourceRefusedError
 from transfers.models import Download
@@ -21,8 +22,11 @@ def _session() -> requests.Session:
     return http.session(Allowance.parse(environment.fetch_allow), pool_size=environment.worker_threads)
 
 
-def http_source(download: Download) -> http.HttpSource:
-    """A fresh source of the download's URL; AddressForbiddenError when it is one that may not be fetched."""
+def http_source(download: Download, known: SourceInfo | None = None) -> http.HttpSource:
+    """A fresh source of the download's URL, of which `known` need not be asked again.
+
+    AddressForbiddenError when it is one that may not be fetched.
+    """
     environment = settings.ENVIRONMENT
     try:
         url = download.url
@@ -31,6 +35,7 @@ def http_source(download: Download) -> http.HttpSource:
     return http.HttpSource(
         url,
         _session(),
+        known=known,
         connect_timeout_seconds=environment.download_connect_timeout_seconds,
         stall_seconds=environment.download_stall_seconds,
     )

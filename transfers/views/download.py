@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 from django.conf import settings
@@ -17,10 +18,18 @@ from rest_framework.views import APIView
 from transfers.errors import TRANSFER_CODES, Problem
 from transfers.models import Download
 from transfers.models.download import DownloadState
-from transfers.serializers.download import DownloadDetailSerializer, DownloadRequestSerializer, DownloadSerializer
+from transfers.serializers.download import (
+    DownloadDetailSerializer,
+    DownloadRequestSerializer,
+    DownloadSerializer,
+    shown_folder,
+)
 from transfers.services import download as downloads
 from transfers.services.download import DownloadRequest
-from transfers.views.prefer import responds_async, wait_seconds
+from transfers.views.prefer import applied, responds_async, wait_seconds
+
+WAITERS = threading.BoundedSemaphore(max(1, settings.ENVIRONMENT.web_threads // 2))
+"""Start calls that may wait for their first event at once: each holds a thread, and some must be left for others."""
 
 ERRMSGS = {
     "already_downloading": "ALREADY DOWNLOADING",
@@ -53,7 +62,7 @@ def described(request: DownloadRequest) -> dict[str, Any]:
     """The payload as it was understood, without credentials."""
     return {
         "fileUrl": request.bare_url,
-        "outputFolder": request.output_folder or str(settings.ENVIRONMENT.download_root),
+        "outputFolder": shown_folder(request.output_folder),
         "cid": request.cid,
         "fid": request.fid,
     }
@@ -137,8 +146,15 @@ class DownloadListView(DownloadAPIView):
         seconds = wait_seconds(preferred, settings.ENVIRONMENT.download_start_wait_seconds)
         download = downloads.start(user=self.caller(request), request=payload)
         if responds_async(preferred):
+            self._tell_applied(preferred)
             return self._started(download, payload, status.HTTP_202_ACCEPTED)
-        return self._started(downloads.await_beginning(download=download, seconds=seconds), payload)
+        if not WAITERS.acquire(blocking=False):  # as if the wait were over
+            return self._started(downloads.await_beginning(download=download, seconds=0), payload)
+        try:
+            self._tell_applied(preferred)
+            return self._started(downloads.await_beginning(download=download, seconds=seconds), payload)
+        finally:
+            WAITERS.release()
 
     @extend_schema(
         operation_id="download_list",
@@ -176,6 +192,11 @@ class DownloadListView(DownloadAPIView):
         page = pages.paginate_queryset(downloads.visible(user=self.caller(request), **filters), request, view=self)
         results = DownloadSerializer(page, many=True).data
         return Response(success(dict(pages.get_paginated_response(results).data)))
+
+    def _tell_applied(self, preferred: str) -> None:
+        """Say with the answer, be it a failure, which preference it honours."""
+        if preference := applied(preferred):
+            self.headers["Preference-Applied"] = preference
 
     def _started(self, download: Download, payload: DownloadRequest, code: int = status.HTTP_200_OK) -> Response:
         shown = DownloadSerializer(download).data

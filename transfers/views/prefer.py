@@ -14,6 +14,13 @@ def responds_async(header: str) -> bool:
     return _RESPOND_ASYNC.search(header) is not None
 
 
+def applied(header: str) -> str | None:
+    """What `Preference-Applied` says when the header is honoured; None when it asks for nothing of ours."""
+    if responds_async(header):
+        return "respond-async"
+    return f"wait={wait_seconds(header, 0):.0f}" if _WAIT.search(header) else None
+
+
 def wait_seconds(header: str, default: float) -> float:
     """How long the client would have us wait before we answer, in seconds, at most a minute."""
     if responds_async(header):

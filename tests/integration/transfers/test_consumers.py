@@ -15,7 +15,7 @@ from asgiref.testing import ApplicationCommunicator
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 from pytest_django.fixtures import Settings
 
 from tests.integration.transfers.rows import in_seconds, new_download, new_user
@@ -61,18 +61,32 @@ class Listener:
     async def hears_nothing(self, seconds: float = QUIET_SECONDS) -> None:
         assert await self._communicator.receive_nothing(timeout=seconds)
 
+    async def is_closed(self) -> int:
+        """Whatever is sent before, the code it is closed with."""
+        while (message := await self._communicator.receive_output(timeout=5))["type"] == "websocket.send":
+            pass
+        assert message["type"] == "websocket.close"
+        return int(message["code"])
+
     async def says(self, **data: str | bytes) -> None:
         await self._communicator.send_input({"type": "websocket.receive", **data})
 
 
+async def always() -> bool:
+    return True
+
+
 @asynccontextmanager
-async def listening(user: User, query: str = "") -> AsyncIterator[Listener]:
+async def listening(
+    user: User, query: str = "", still_valid: Callable[[], Awaitable[bool]] = always
+) -> AsyncIterator[Listener]:
     scope = {
         "type": "websocket",
         "path": "/ws/events/",
         "query_string": query[1:].encode(),
         "headers": [],
         "user": user,
+        "carryon_still_valid": still_valid,
     }
     communicator = cast("Any", ApplicationCommunicator)(
         cast("Any", EventsConsumer).as_asgi(), scope
@@ -246,6 +260,46 @@ def test_the_present_state_is_sent_again_and_again(monkeypatch: pytest.MonkeyPat
                 pass
             assert frame["message"]["data"]["error"] == "Error: it answered 404"
             await listener.hears_nothing(0.3)  # an end is told once
+
+    run(scenario)
+
+
+def test_who_may_listen_no_more_is_told_so_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "SNAPSHOT_SECONDS", 0.1)
+    ann = new_user("ann")
+    row = new_download(ann)
+
+    async def still_active() -> bool:
+        return await User.objects.filter(pk=ann.pk, is_active=True).aexists()
+
+    async def scenario() -> None:
+        async with listening(ann, still_valid=still_active) as listener:
+            await listener.frame()
+            await listener.frame()
+            await User.objects.aupdate(is_active=False)
+            assert await listener.is_closed() == 4401
+            await tell(a_state(row, revision=1))
+            await listener.hears_nothing(0.3)
+
+    run(scenario)
+
+
+def test_a_database_that_is_away_for_a_while_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "SNAPSHOT_SECONDS", 0.1)
+    ann = new_user("ann")
+    new_download(ann)
+    failures = [OperationalError("server closed the connection"), InterfaceError("connection already closed")]
+
+    async def failing_twice() -> bool:
+        if failures:
+            raise failures.pop()
+        return True
+
+    async def scenario() -> None:
+        async with listening(ann, still_valid=failing_twice) as listener:
+            for _ in range(2):
+                await listener.frame()
+            assert not failures
 
     run(scenario)
 

@@ -13,7 +13,7 @@ from a2wsgi import WSGIMiddleware
 from asgiref.sync import async_to_sync
 
 from config import edge as edge_module
-from config.edge import AWAITED_BYTES, Application, Message, Receive, Scope, Send, edge, passable
+from config.edge import Application, Message, Receive, Scope, Send, edge, passable
 
 LIMIT = 2**20
 TIMEOUT_SECONDS = 10
@@ -140,7 +140,7 @@ def test_a_small_body_that_is_cut_off_is_refused_before_a_thread_is_taken(events
 
 @pytest.mark.parametrize("end", [[], [piece(b"")]], ids=["the client left", "the server calls it the end"])
 def test_a_large_body_that_is_cut_off_fails_where_it_is_read(end: list[Message]) -> None:
-    exchange = Exchange(bridged(echoing), piece(b"x" * 1000, more=True), *end, content_length=str(2 * AWAITED_BYTES))
+    exchange = Exchange(bridged(echoing), piece(b"x" * 1000, more=True), *end, content_length=str(2 * LIMIT))
 
     assert exchange.run().status == 418
 
@@ -149,10 +149,52 @@ def test_a_silent_client_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge_module, "SILENCE_SECONDS", 0.05)
 
     small = Exchange(unreachable, piece(b"a", more=True), None, content_length="4").run()
-    large = Exchange(bridged(echoing), piece(b"a", more=True), None, content_length=str(2 * AWAITED_BYTES)).run()
+    large = Exchange(bridged(echoing), piece(b"a", more=True), None, content_length=str(2 * LIMIT)).run()
 
     assert small.status == 400
     assert large.status == 418
+
+
+def test_a_body_that_trickles_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_module, "BODY_SECONDS", 0.2)
+    exchange = Exchange(unreachable, *[piece(b"a", more=True)] * 1000, content_length="1000")
+    receive = exchange.receive
+
+    async def trickling() -> Message:
+        await asyncio.sleep(0.01)
+        return await receive()
+
+    exchange.receive = trickling  # type: ignore[method-assign]
+
+    assert exchange.run().status == 400
+    assert "not whole" in json.loads(exchange.body)["detail"]
+    assert exchange.received < 100
+
+
+def test_the_pages_of_the_admin_get_small_bodies_alone_and_whole() -> None:
+    """They read what anybody sends."""
+    large = Exchange(unreachable, content_length=str(LIMIT + 1))
+    cut_off = Exchange(unreachable, piece(b"a", more=True), content_length="4", expect="100-continue")
+    for exchange in (large, cut_off):
+        exchange.scope["path"] = "/admin/login/"
+
+    assert (large.run().status, large.received) == (413, 0)
+    assert cut_off.run().status == 400
+
+
+@pytest.mark.parametrize("path", ["/livez", "/livez/"])
+@pytest.mark.parametrize(
+    ("method", "status", "body"), [("GET", 200, b'{"status": "ok"}'), ("HEAD", 200, b""), ("POST", 405, b"")]
+)
+def test_whether_the_process_lives_is_told_without_the_application(
+    path: str, method: str, status: int, body: bytes
+) -> None:
+    exchange = Exchange(unreachable, authorization="Token nonsense")
+    exchange.scope |= {"path": path, "method": method}
+
+    assert (exchange.run().status, exchange.body) == (status, body)
+    assert (b"cache-control", b"no-store") in exchange.sent[0]["headers"]
+    assert (b"content-length", b"16" if status == 200 else b"0") in exchange.sent[0]["headers"]
 
 
 def asked_before_body(**headers: str) -> bool:
@@ -169,7 +211,8 @@ def asked_before_body(**headers: str) -> bool:
 
 def test_only_a_small_body_is_awaited_before_the_application_is_asked() -> None:
     assert not asked_before_body(content_length="4")
-    assert asked_before_body(content_length=str(AWAITED_BYTES + 1))
+    assert not asked_before_body(content_length=str(LIMIT))
+    assert asked_before_body(content_length=str(LIMIT + 1))
     assert asked_before_body(content_length="4", expect="100-continue")
     assert asked_before_body(content_length="0")
     assert asked_before_body()
@@ -224,7 +267,7 @@ def test_underscored_headers_reach_neither_kind_of_application() -> None:
 
     application = edge(http=look, websocket=look, unsized_bytes=LIMIT)
     for kind in ("http", "websocket"):
-        scope = {"type": kind, "headers": [(b"x_user", b"1"), (b"http_token", b"t")]}
+        scope = {"type": kind, "path": "/", "headers": [(b"x_user", b"1"), (b"http_token", b"t")]}
         async_to_sync(application)(scope, unreachable, unreachable)  # type: ignore[arg-type]
 
     assert seen == [("http", [(b"http_token", b"t")]), ("websocket", [(b"http_token", b"t")])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def test_without_variables_the_defaults_hold(tmp_path: Path) -> None:
         ("PATH_MAP", '{"C:\\\\Ray": "/srv/ray"}', "path_map", {"C:\\Ray": "/srv/ray"}),
         ("LEGACY_FAIL_STATUS", "200", "legacy_fail_status", 200),
         ("DATABASE_URL", "sqlite:////srv/db.sqlite3", "database_url", "sqlite:////srv/db.sqlite3"),
-        ("DATABASE_URL", "sqlite://:memory:", "database_url", "sqlite://:memory:"),
+        ("SECRET_KEY", "k" * 32, "secret_key", "k" * 32),
+        ("SECRET_KEY_FALLBACKS", "former, the one before,", "secret_key_fallbacks", ["former", "the one before"]),
         ("REDIS_URL", "unix:///run/redis.sock?db=1", "redis_url", "unix:///run/redis.sock?db=1"),
         ("REDIS_URL", "rediss://user:pass@host:6380/2", "redis_url", "rediss://user:pass@host:6380/2"),
         ("PUBLIC_URL", "https://carryon.example", "public_url", "https://carryon.example"),
@@ -70,6 +72,8 @@ def test_good_values_are_taken(
         ("DATABASE_URL", "postgres://u:secret@h:port/db", "cannot be parsed"),
         ("DATABASE_URL", "postgres://u:secret@h", "names no database"),
         ("DATABASE_URL", "not a url", "must begin with one of"),
+        ("DATABASE_URL", "sqlite://:memory:", "must name a file"),
+        ("DATABASE_URL", "sqlite:///:memory:", "must name a file"),
         ("REDIS_URL", "http://:secret@h", "must begin with one of redis://"),
         ("REDIS_URL", "redis://:secret@h:port/0", "cannot be parsed"),
         ("REDIS_URL", "unix:", "names no socket"),
@@ -89,7 +93,7 @@ def test_a_bad_value_is_told_under_its_name_alone(
     name: str, text: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, text)
-    monkeypatch.setenv("SECRET_KEY", "not the matter here")
+    monkeypatch.setenv("SECRET_KEY", "a long one that is not the matter here")
 
     with pytest.raises(ConfigurationError) as refused:
         read_environment()
@@ -144,10 +148,46 @@ def test_the_secret_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> N
     assert [path.name for path in kept.parent.iterdir()] == ["secret_key"]
 
 
-def test_a_configured_secret_key_is_used_and_none_is_made(tmp_path: Path) -> None:
-    environment = read_environment(secret_key="configured")
+def test_a_fresh_secret_key_is_on_the_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[int, int]] = []
+    sync = os.fsync
 
-    assert secret_key(environment) == "configured"
+    def noting(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synced.append((status.st_ino, status.st_size))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    key = secret_key(read_environment())
+
+    assert synced[0] == ((tmp_path / "secret_key").stat().st_ino, len(key))
+    assert [inode for inode, _ in synced[1:]] == [tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("kept", ["", "half of on"])
+def test_what_is_no_whole_key_is_a_fault_of_the_configuration(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "secret_key").write_text(kept)
+
+    with pytest.raises(ConfigurationError, match=r"DATA_DIR: .*secret_key: holds no whole key"):
+        secret_key(read_environment())
+
+
+@pytest.mark.parametrize("database", ["", "postgres://u:p@h/db"])
+def test_a_short_secret_key_is_refused_and_not_shown(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("SECRET_KEY", "k" * 31)
+
+    with pytest.raises(ConfigurationError, match="SECRET_KEY: must have at least 32 characters") as refused:
+        read_environment()
+
+    assert "kk" not in str(refused.value)
+
+
+def test_a_configured_secret_key_is_used_and_none_is_made(tmp_path: Path) -> None:
+    configured = "a configured key of forty characters...."
+    environment = read_environment(secret_key=configured)
+
+    assert secret_key(environment) == configured
     assert not list(tmp_path.iterdir())
 
 

@@ -94,6 +94,8 @@ def test_every_error_has_a_code_of_its_own() -> None:
         (errors.OutOfSpaceError("full"), 507, "out_of_space"),
         (errors.FolderUnusableError("gone"), 503, "folder_unusable"),
         (errors.ChecksumMismatchError("md5"), 502, "checksum_mismatch"),
+        (errors.StoppedError("aborted"), 409, "stopped"),
+        (db.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"), 400, "bad_request"),
         (errors.Interrupted(errors.Interruption.STOPPED), 409, "interrupted"),
         (api_exceptions.ParseError(), 400, "parse_error"),
         (api_exceptions.ValidationError({"cid": ["missing"]}), 400, "invalid_input"),
@@ -324,3 +326,11 @@ def test_a_database_that_is_down_outside_every_view_is_unavailable() -> None:
 
     assert response.status_code == 503
     assert response["Retry-After"] == "5"
+
+
+def test_a_page_asked_for_what_no_database_can_hold_is_a_bad_request() -> None:
+    null = db.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+
+    assert fail_outside_a_view(null, RequestFactory().get("/admin/x/")).status_code == 400
+    assert fail_outside_a_view(null, RequestFactory().get("/x")).status_code == 400
+    assert fail_outside_a_view(ZeroDivisionError("secret"), RequestFactory().get("/admin/x/")).status_code == 500

@@ -6,12 +6,10 @@ import pytest
 from django.test import Client
 
 
-@pytest.mark.parametrize("method", ["get", "head"])
-def test_livez_asks_neither_a_user_nor_the_database(method: str, client: Client) -> None:
-    response = getattr(client, method)("/livez", headers={"Authorization": "Token nonsense", "Cookie": "sessionid=x"})
+def test_the_bare_address_leads_to_the_admin(client: Client) -> None:
+    response = client.get("/")
 
-    assert response.status_code == 200
-    assert response["Cache-Control"] == "no-store"
+    assert (response.status_code, response["Location"]) == (302, "/admin/")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from knox.models import AuthToken
 from pytest_django.fixtures import Settings
 
+from config import websockets
 from config.edge import Message, Receive, Scope, Send
 from config.websockets import routed, take_query_token, websocket_authentication
 
@@ -54,6 +55,11 @@ class Handshake:
 
     async def _send(self, message: Message) -> None:
         self.sent.append(message)
+
+    @property
+    def still_valid(self) -> bool:
+        assert self.passed
+        return async_to_sync(self.passed["carryon_still_valid"])()  # type: ignore[no-any-return]
 
     @property
     def user(self) -> str | None:
@@ -144,6 +150,7 @@ def test_cookies_of_another_site_are_refused(headers: dict[str, str], token: str
         {"subprotocols": ["carryon", "token.nonsense"]},
         {"subprotocols": ["carryon"]},
         {"headers": {"cookie": "sessionid=nonsense"}},
+        {"headers": {"cookie": r'sessionid="aaaaaaaaaaa\000"'}},
         {"headers": {"cookie": "other=1"}},
         {"headers": {"authorization": "Token nonsense"}},
         {"headers": {"authorization": "Token "}},
@@ -173,6 +180,55 @@ def test_an_ended_session_and_one_of_a_user_no_longer_active_are_refused(user: U
     user.set_password("another")
     user.save()
     assert Handshake({"cookie": session_cookie}).status == 401
+
+
+def test_a_token_is_valid_until_it_is_revoked(token: str) -> None:
+    handshake = Handshake(query=f"token={token}")
+    assert handshake.still_valid
+
+    AuthToken.objects.all().delete()
+    assert not handshake.still_valid
+
+
+def test_a_session_is_valid_until_it_ends(session_cookie: str) -> None:
+    handshake = Handshake({"cookie": session_cookie})
+    assert handshake.still_valid
+
+    SessionStore(session_cookie.removeprefix("sessionid=")).delete()
+    assert not handshake.still_valid
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"is_staff": True}])
+def test_a_user_with_other_rights_is_another(change: dict[str, bool], user: User, token: str) -> None:
+    handshake = Handshake(query=f"token={token}")
+
+    User.objects.filter(pk=user.pk).update(**change)
+
+    assert not handshake.still_valid
+
+
+def test_a_user_has_so_many_sockets_and_no_more(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websockets, "SOCKETS_PER_USER", 2)
+    together: list[Scope] = []
+    denied: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        denied.append(message)
+
+    async def opening(scope: Scope, receive: Receive, send: Send) -> None:
+        """Open another while this one is open."""
+        together.append(scope)
+        await application(dict(template), receive, send)
+
+    application = websocket_authentication(opening)
+    template = Handshake(deniable=False).scope | {"query_string": f"token={token}".encode()}
+    for opened in (2, 4):  # the first ones are gone when the next ones come
+        async_to_sync(application)(dict(template), receive, send)
+        assert len(together) == opened
+    assert denied == [{"type": "websocket.close", "code": 4429}] * 2
 
 
 def test_a_bad_token_is_refused_though_a_good_cookie_comes_with_it(session_cookie: str) -> None:

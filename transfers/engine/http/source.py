@@ -35,7 +35,7 @@ from transfers.engine.http.headers import (
     validator_of,
 )
 from transfers.engine.http.reader import EmptyReader, HttpReader
-from transfers.errors import SourceChangedError, SourceInterruptedError, SourceProtocolError
+from transfers.errors import RangesContradictError, SourceChangedError, SourceInterruptedError, SourceProtocolError
 
 USER_AGENT = "Carryon/0.1.0"
 """With the version in pyproject.toml."""
@@ -211,7 +211,7 @@ class HttpSource:
                 return HttpReader(exchange, end - offset, whole=True)
             _check_whole(exchange, info)
             if offset:
-                raise SourceProtocolError(f"{exchange.where} ignored the range")
+                raise RangesContradictError(f"{exchange.where} ignored the range")
             return HttpReader(exchange, end, whole=end == info.size)
 
     def _open_whole(self, info: SourceInfo, end: int | None) -> HttpReader:
@@ -297,20 +297,20 @@ def _check_part(exchange: Exchange, info: SourceInfo, offset: int, end: int) -> 
         named = _named(exchange, info.validator)
         # RFC 9110, section 15.3.7: a part after If-Range names its ETag, but need not repeat a date.
         if named is None and info.validator.kind is ValidatorKind.ETAG:
-            raise SourceProtocolError(f"{where} does not say which version its part is of")
+            raise RangesContradictError(f"{where} does not say which version its part is of")
         if named not in (None, info.validator.value):
             raise _changed(where)
     part = content_range(exchange.headers)
     if part is not None and part.size not in (None, info.size):
         raise _changed(where)
     if part != ContentRange(offset, end, info.size) or not _is_plain_part(exchange.headers, part):
-        raise SourceProtocolError(f"{where} answers with something else than the part that was asked for")
+        raise RangesContradictError(f"{where} answers with something else than the part that was asked for")
 
 
 def _check_whole(exchange: Exchange, info: SourceInfo) -> None:
     """Raise unless the answer is the whole of exactly this file."""
     if exchange.status == HTTPStatus.PARTIAL_CONTENT:
-        raise SourceProtocolError(f"{exchange.where} answers with a part where the whole was asked for")
+        raise RangesContradictError(f"{exchange.where} answers with a part where the whole was asked for")
     if exchange.status != HTTPStatus.OK:
         raise _changed(exchange.where)
     if info.validator is not None and _named(exchange, info.validator) != info.validator.value:
@@ -319,7 +319,7 @@ def _check_whole(exchange: Exchange, info: SourceInfo) -> None:
     if None not in (size, info.size) and size != info.size:
         raise _changed(exchange.where)
     if info.size is not None and content_coding(exchange.headers) != "identity":
-        raise SourceProtocolError(f"{exchange.where} sends the file packed, and did not before")
+        raise RangesContradictError(f"{exchange.where} sends the file packed, and did not before")
 
 
 def _changed(where: str) -> SourceChangedError:

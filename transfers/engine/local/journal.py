@@ -80,10 +80,12 @@ class Journal:
         }
 
     def note(self, sizes: dict[int, int]) -> None:
-        """Vouch for that many bytes of each part."""
+        """Vouch for that many bytes of each part; never for fewer than somebody did, who took it over from us."""
         if self._fileno is None:
             raise SinkError("the journal was closed")
-        self._write_slots(self._fileno, sizes)
+        known = self.read()
+        grown = {number: size for number, size in sizes.items() if number not in known or size > known[number].size}
+        self._write_slots(self._fileno, grown)
         fdatasync(self._fileno)
 
     def remove(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transfers.engine.base import CHUNK_BYTES, Reader, StoredPart
 from transfers.engine.local.checkpoints import Checkpoints
-from transfers.engine.local.disk import FULL, fdatasync, sink_errors, sync_folder, write_all
+from transfers.engine.local.disk import fdatasync, sink_errors, sync_folder, write_all
 from transfers.engine.local.journal import Journal
 from transfers.engine.local.names import (
     FRESH_SUFFIX,
@@ -22,7 +22,7 @@ from transfers.engine.local.names import (
     unlink_own,
 )
 from transfers.engine.plan import Part, Plan
-from transfers.errors import Interrupted, Interruption, SinkError
+from transfers.errors import IncompleteFileError, Interrupted, Interruption, OutOfSpaceError, SinkError
 
 
 class LocalSink:
@@ -51,7 +51,12 @@ class LocalSink:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._attach(plan):
                 self._start(plan)
-            self._allocate(plan)
+            try:
+                self._allocate(plan)
+            except (OSError, SinkError):
+                if not self.stored_parts():
+                    self.abort()
+                raise
 
     def join(self, plan: Plan) -> bool:
         """Take part in what another process began; False when there is nothing of that generation and plan."""
@@ -182,18 +187,14 @@ class LocalSink:
         self._journal = Journal(self._journal_path, self._generation, plan)
 
     def _allocate(self, plan: Plan) -> None:
-        """Claim the space before the first byte is fetched, so that a full disk is told at once."""
-        if not plan.size or self._published or os.fstat(self.fileno()).st_size == plan.size:
+        """Give the file its size, which takes no space yet, if all of it fits: a full disk is told at once."""
+        status = os.fstat(self.fileno())
+        if not plan.size or self._published or status.st_size == plan.size:
             return
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self.fileno(), 0, plan.size)
-            else:
-                os.ftruncate(self.fileno(), plan.size)
-        except OSError as error:
-            if error.errno in FULL and not self.stored_parts():
-                self.abort()
-            raise
+        space = os.fstatvfs(self.fileno())
+        if plan.size - status.st_blocks * 512 > space.f_bavail * space.f_frsize:
+            raise OutOfSpaceError(f"no space is left in {self.path.parent}")
+        os.ftruncate(self.fileno(), plan.size)
 
     # What is stored
 
@@ -227,15 +228,15 @@ class LocalSink:
     def _check_whole(self, size: int) -> None:
         plan = self._plan
         if plan is None or (plan.size is not None and plan.size != size):
-            raise SinkError(f"{size} bytes do not fit the plan")
+            raise IncompleteFileError(f"{size} bytes do not fit the plan")
         stored = self.stored_parts()
         for part in plan:
             have = stored[part.number].size if part.number in stored else 0
             if have != (size if part.size is None else part.size):
-                raise SinkError(f"part {part.number} has {have} bytes instead of {part.size}")
+                raise IncompleteFileError(f"part {part.number} has {have} bytes instead of {part.size}")
         there = os.fstat(self.fileno()).st_size
         if there < size:
-            raise SinkError(f"somebody cut the file to {there} of its {size} bytes")
+            raise IncompleteFileError(f"somebody cut the file to {there} of its {size} bytes")
         if there > size:  # an earlier run came further before it was cut off, and its last bytes count for nothing
             os.ftruncate(self.fileno(), size)
 

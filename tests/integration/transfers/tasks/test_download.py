@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from tests.integration.transfers.rows import in_seconds, new_user, use
@@ -27,9 +27,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 SIZE = 300_000
 CONTENT = GeneratedFile(SIZE, seed=1)
 OTHER = GeneratedFile(SIZE, seed=2)
-
-
-still_open = pytest.mark.xfail(reason="not done yet", strict=True)
 
 
 @pytest.fixture
@@ -101,7 +98,6 @@ def test_a_changed_file_takes_the_place_of_the_old_one(ann: User, origin: Origin
     assert names(root) == ["film.mov"]
 
 
-@still_open
 def test_a_file_that_somebody_put_there_meanwhile_is_not_written_over(ann: User, origin: Origin, root: Path) -> None:
     url = origin.add("/film.mov", CONTENT)
     fetched(start(ann, url))
@@ -118,7 +114,7 @@ def test_a_file_that_somebody_put_there_meanwhile_is_not_written_over(ann: User,
     "behaviour",
     [
         pytest.param(Behaviour(), id="resumable"),
-        pytest.param(Behaviour(etag=Etag.NONE, ranges=Ranges.NONE), id="not-resumable", marks=still_open),
+        pytest.param(Behaviour(etag=Etag.NONE, ranges=Ranges.NONE), id="not-resumable"),
     ],
 )
 def test_a_worker_that_dies_between_the_name_and_the_record_leaves_one_file_and_no_work(
@@ -140,7 +136,6 @@ def _database_gone(*_: object) -> None:
     raise OperationalError("the server closed the connection")
 
 
-@still_open
 def test_each_download_keeps_the_record_of_its_own_file(ann: User, origin: Origin, root: Path) -> None:
     # The first file was moved away, and another URL's took its name.
     first = fetched(start(ann, origin.add("/a/film.mov", CONTENT)))
@@ -153,7 +148,6 @@ def test_each_download_keeps_the_record_of_its_own_file(ann: User, origin: Origi
     assert first.stored_file != second.stored_file, "what the one fetched is not what the other did"
 
 
-@still_open
 def test_the_place_of_another_users_record_is_not_fatal(ann: User, origin: Origin, root: Path) -> None:
     # The file appears on the disk while the download runs, so that it has to take another name; and that one's
     # record is another user's, whose file is away.
@@ -175,13 +169,11 @@ def test_a_failure_is_told_with_its_attempts(ann: User, origin: Origin, root: Pa
     assert attempt.ended_at is not None
 
 
-@pytest.mark.xfail(connection.vendor == "postgresql", reason="not done yet", strict=True)
 def test_a_type_with_a_character_that_no_text_may_have(ann: User, origin: Origin) -> None:
     row = fetched(start(ann, origin.add("/film.mov", CONTENT, Behaviour(headers={"Content-Type": "video/\0x"}))))
     assert row.state == "completed"
 
 
-@still_open
 def test_a_stop_that_came_while_it_was_handed_back_is_done_by_the_reaper(ann: User, origin: Origin) -> None:
     # The worker puts the download off for long (the source asked for it) just before it would have seen the stop.
     download = start(ann, origin.add("/film.mov", CONTENT))

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from pytest_django.fixtures import Settings
 from tests.integration.transfers.rows import in_seconds, new_download, new_user, use
 from transfers import leases
 from transfers.models import Download, DownloadAttempt, StoredFile
+from transfers.services import download as downloads
+from transfers.views.download import WAITERS
 
 pytestmark = pytest.mark.django_db
 
@@ -441,6 +444,46 @@ def test_how_long_a_busy_queue_is_waited_for(
     assert waited <= time.monotonic() - began < waited + 5
 
 
+@pytest.mark.parametrize(("prefer", "told"), [("respond-async", "respond-async"), ("wait=0", "wait=0"), ("", None)])
+def test_an_answer_tells_which_preference_it_honours(api: Client, prefer: str, told: str | None) -> None:
+    response = api.post(START, json.dumps(PAYLOAD), content_type="application/json", headers={"Prefer": prefer})
+    assert response.headers.get("Preference-Applied") == told
+
+
+def test_who_finds_too_many_waiting_waits_no_more(api: Client) -> None:
+    with ExitStack() as waiting:
+        while WAITERS.acquire(blocking=False):
+            waiting.callback(WAITERS.release)
+        began = time.monotonic()
+        response = api.post(START, json.dumps(PAYLOAD), content_type="application/json", headers={"Prefer": "wait=60"})
+    assert (response.status_code, response.json()["data"]["cid"]) == (200, "studio")
+    assert "Preference-Applied" not in response.headers
+    assert time.monotonic() - began < 10
+
+
+def test_some_threads_are_left_by_those_who_wait(api: Client, settings: Settings) -> None:
+    with ExitStack() as waiting:
+        count = 0
+        while WAITERS.acquire(blocking=False):
+            waiting.callback(WAITERS.release)
+            count += 1
+    assert count == settings.ENVIRONMENT.web_threads // 2
+    post(api, START, PAYLOAD, Prefer="wait=0")
+    assert WAITERS.acquire(blocking=False)
+    WAITERS.release()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_within_the_wait_comes_back_in_the_answer(api: Client, settings: Settings) -> None:
+    use(settings, download_start_wait_seconds=WAIT_SECONDS)
+    worker = in_background(lambda row: downloads.stop_download(download=row))
+    status, body = post(api, START, PAYLOAD)
+    worker.join()
+    assert (status, body["errmsg"]) == (409, "STREAM_FAIL")
+    assert body["errors"]["status"] == "STREAM_FAIL"
+    assert body["errors"]["data"] == {"error": "Error: aborted", "code": "stopped"}
+
+
 # LEGACY_FAIL_STATUS --------------------------------------------------------------------------------------------------
 
 
@@ -490,6 +533,12 @@ def test_a_row_of_the_list_to_the_letter(api: Client, ann: User) -> None:
     assert {name: body["data"][name] for name in ("count", "next", "previous")} == {
         "count": 1, "next": None, "previous": None,
     }  # fmt: skip
+
+
+def test_a_folder_is_told_alike_everywhere(api: Client, root: Path) -> None:
+    _, started = post(api, START, {"fileUrl": FILM, "cid": "studio"})
+    shown = [get(api, START)[1]["data"]["results"][0], get(api, f"{START}/{started['data']['id']}")[1]["data"]]
+    assert [data["outputFolder"] for data in (started["data"], *shown)] == [str(root)] * 3
 
 
 def test_filters(api: Client, ann: User) -> None:
@@ -601,12 +650,22 @@ def test_one_download_to_the_letter(api: Client, ann: User) -> None:
         ("failed", "cut"),
         ("completed", ""),
     ]
+    assert set(data["attempts"][0]) == {
+        "worker", "beganOn", "endedOn", "startOffset", "bytesFetched", "outcome", "errorCode", "error",
+    }  # fmt: skip
+    assert [(attempt["errorCode"], attempt["bytesFetched"]) for attempt in data["attempts"]] == [("x", 6), ("", 6)]
     created = datetime.fromisoformat(data["storedFile"].pop("createdOn"))
     assert created - stored.created_at < timedelta(seconds=1)
     assert data["storedFile"] == {
         "id": stored.pk, "name": "film.mov", "size": 9, "contentType": "video/quicktime", "folder": "studio",
         "md5": "m", "sha256": "s", "crc32": "c", "verified": True,
     }  # fmt: skip
+
+
+def test_the_description_says_what_may_be_null(api: Client) -> None:
+    schemas = api.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).json()["components"]
+    fields = schemas["schemas"]["DownloadDetail"]["properties"]
+    assert all(fields[name]["nullable"] for name in ("durationSeconds", "validator", "remainingSeconds", "storedFile"))
 
 
 def test_a_download_that_has_hardly_begun(api: Client, ann: User) -> None:

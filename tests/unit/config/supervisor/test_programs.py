@@ -43,6 +43,17 @@ def test_workers_have_names_and_threads(environment: Environment, tmp_path: Path
     assert program.environment == {"A": "b", "CARRYON_READY_FILE": str(tmp_path / "worker-2.ready")}
 
 
+def test_housekeeping_does_not_wait_for_transfers(environment: Environment, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    worker, beat = (
+        program.command for program in (programs.worker(1, environment, folder, {}), programs.beat(folder, {}))
+    )
+    queues = [set(command[command.index("--queues") + 1].split(",")) for command in (worker, beat)]
+    assert queues == [{"transfers", "every-worker"}, {"housekeeping"}]
+    assert beat[beat.index("--schedule") + 1] == str(folder.schedule)
+    assert "--beat" not in beat  # it would fork, and leave that process behind when it is killed
+
+
 def test_a_machine_without_a_broker_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("config.broker.find_server", lambda: None)
     with pytest.raises(StartError, match="set REDIS_URL"):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfers.views.prefer import MAX_WAIT_SECONDS, responds_async, wait_seconds
+from transfers.views.prefer import MAX_WAIT_SECONDS, applied, responds_async, wait_seconds
 
 DEFAULT = 2.0
 
@@ -44,6 +44,23 @@ HEADERS = {
 def test_what_is_preferred(header: str, *, at_once: bool, seconds: float) -> None:
     assert responds_async(header) is at_once
     assert wait_seconds(header, DEFAULT) == seconds
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("", None),
+        ("return=minimal", None),
+        ("wait=long", None),
+        ("Respond-Async", "respond-async"),
+        ("respond-async, wait=10", "respond-async"),
+        ('wait="10"', "wait=10"),
+        ("wait=0", "wait=0"),
+        ("wait=999", "wait=60"),
+    ],
+)
+def test_what_is_told_to_be_honoured(header: str, told: str | None) -> None:
+    assert applied(header) == told
 
 
 @given(st.text() | st.text('wait=0123456789,; "respond-async', max_size=60))

@@ -71,17 +71,24 @@ def test_a_file_that_does_not_fit_is_told_before_its_first_byte_and_leaves_nothi
     assert (disk / NAME).read_bytes() == CONTENT
 
 
-def test_a_partial_file_is_kept_when_another_takes_the_rest(disk: Path) -> None:
-    # Its own room is taken beforehand, so that nobody can take it away.
+def test_a_partial_file_is_kept_when_another_takes_the_rest(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_BYTES", 256 * 1024)
     plan = Plan(SIZE, MIB)
     sink = begun(disk, plan=plan)
     sink.share()
-    fill(disk, leave_bytes=0)
-    move(sink, plan)
-    sink.complete(SIZE)
+    filling = fill(disk, leave_bytes=2 * MIB)
+    with pytest.raises(OutOfSpaceError):
+        move(sink, plan)
+    kept = sum(sizes(sink).values())
     sink.close()
+    assert kept >= MIB
+    assert names(disk) == ["filling", f"{NAME}.part", f"{NAME}.part.journal"]
+
+    filling.unlink()
+    sink = begun(disk, plan=plan)
+    assert finish(sink, content=CONTENT, plan=plan) <= SIZE - kept
     assert (disk / NAME).read_bytes() == CONTENT
-    assert names(disk) == ["filling", NAME]
+    assert names(disk) == [NAME]
 
 
 def test_a_disk_that_fills_under_a_file_of_unknown_size(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,67 @@
+"""The reaper rings for what nobody holds: at once for what its worker left, patiently for what is queued."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+
+from tests.integration.transfers.rows import in_seconds, new_download, new_user
+from transfers.models import StoredFile
+from transfers.tasks import reap
+from transfers.tasks.housekeeping import PATIENCE_SECONDS
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def queue() -> Iterator[redis.Redis]:
+    """Redis with an empty queue of transfers."""
+    with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
+        client.delete("transfers")
+        yield client
+        client.delete("transfers")
+
+
+def rung(queue: redis.Redis) -> list[dict[str, Any]]:
+    """The doorbells that the reaper rings now, though another one is in the queue already."""
+    queue.delete("transfers")
+    queue.lpush("transfers", "another one")
+    reap()
+    return [json.loads(message) for message in queue.lrange("transfers", 0, -1) if message != b"another one"]
+
+
+def ids(messages: list[dict[str, Any]]) -> set[str]:
+    return {message["headers"]["argsrepr"] for message in messages}
+
+
+def test_what_a_worker_left_is_rung_for_at_once(queue: redis.Redis) -> None:
+    left = new_download(state="running", lease_expires_at=in_seconds(-0.1), next_attempt_at=in_seconds(-2))
+    new_download(state="running", next_attempt_at=in_seconds(-2))  # held
+    new_download(next_attempt_at=in_seconds(-2))  # its doorbell is most likely in the queue
+    messages = rung(queue)
+    assert ids(messages) == {f"('{left.pk}',)"}
+
+
+def test_what_is_queued_is_rung_for_after_a_while(queue: redis.Redis) -> None:
+    late = new_download(next_attempt_at=in_seconds(-PATIENCE_SECONDS - 1))
+    new_download(next_attempt_at=in_seconds(60))
+    assert ids(rung(queue)) == {f"('{late.pk}',)"}
+
+
+def test_checksums_that_a_worker_left_are_rung_for_at_once(queue: redis.Redis) -> None:
+    facts = {"owner": new_user(), "name": "a", "size": 1}
+    left = StoredFile.objects.create(**facts, path="/left", lease_owner="x:1:y", lease_expires_at=in_seconds(-0.1))
+    StoredFile.objects.create(**facts, path="/new")
+    StoredFile.objects.create(**facts, path="/held", lease_owner="x:1:y", lease_expires_at=in_seconds(60))
+    assert ids(rung(queue)) == {f"('{left.pk}',)"}
+
+
+def test_doorbells_do_not_expire_by_a_clock_of_another_host(queue: redis.Redis) -> None:
+    new_download(next_attempt_at=in_seconds(-PATIENCE_SECONDS - 1))
+    assert [message["headers"]["expires"] for message in rung(queue)] == [None]
+    assert all("expires" not in entry["options"] for entry in settings.CELERY_BEAT_SCHEDULE.values())
