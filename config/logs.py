@@ -1,4 +1,4 @@
-"""How the service logs: one line of text or JSON an event, to standard error, with no secret in it."""
+"""How the service logs: one line of `key=value` an event, to standard error, with no secret in it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import redis
 
+from config.redis import embedded_socket
 from tests.service import COMMAND, REPOSITORY, STOP_SECONDS, Service, is_alive, running_service, wait_until
 
 CHILDREN = {"broker", "web", "worker-1", "worker-2", "beat"}
@@ -106,6 +108,21 @@ def test_what_is_killed_comes_back(first_start: Service, name: str) -> None:
         wait_until((first_start.data_dir / "run" / f"{name}.ready").exists, BACK_SECONDS)
     after = first_start.pids()
     assert {other: after[other] for other in CHILDREN - {name}} == {other: before[other] for other in CHILDREN - {name}}
+
+
+def test_housekeeping_goes_on_while_the_workers_are_busy(tmp_path: Path) -> None:
+    with running_service(tmp_path, REAP_SECONDS="0.2") as service:
+        service.wait_until_ready()
+        worker = service.pids()["worker-1"]
+        with redis.Redis(unix_socket_path=str(embedded_socket(tmp_path / "run"))) as broker:
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                before = broker.info("commandstats")["cmdstat_lpush"]["calls"]
+                time.sleep(3)
+                assert broker.info("commandstats")["cmdstat_lpush"]["calls"] >= before + 5, "it is not rung for"
+                assert broker.llen("housekeeping") <= 1
+            finally:
+                os.kill(worker, signal.SIGCONT)
 
 
 def test_kill_of_the_supervisor_then_a_second_start_then_a_clean_stop(tmp_path: Path) -> None:

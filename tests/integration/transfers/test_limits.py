@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Redis, which no earlier test has found to be away."""
     monkeypatch.setattr(limits, "_redis", limits._Redis())
     with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
@@ -32,7 +33,7 @@ def host() -> str:
     return f"{uuid.uuid4().hex}.example"
 
 
-def test_a_host_gives_no_more_slots_than_its_limit(client: redis.Redis, host: str) -> None:
+def test_a_host_gives_no_more_slots_than_its_limit(client: Any, host: str) -> None:
     with Slots(host, 3) as mine, Slots(host, 3) as yours:
         assert (mine.acquire(2), yours.acquire(2), mine.acquire(1)) == (2, 1, 0)
         mine.release()
@@ -41,16 +42,14 @@ def test_a_host_gives_no_more_slots_than_its_limit(client: redis.Redis, host: st
     assert client.zcard(f"carryon:connections:{host}") == 0
 
 
-def test_slots_of_other_processes_count_until_they_expire(client: redis.Redis, host: str) -> None:
+def test_slots_of_other_processes_count_until_they_expire(client: Any, host: str) -> None:
     key, now = f"carryon:connections:{host}", client.time()[0]
     client.zadd(key, {"elsewhere:1:x/1": now + 60, "elsewhere:1:x/2": now - 1})
     with Slots(host, 3) as slots:
         assert slots.acquire(3) == 2
 
 
-def test_renewed_slots_stay_by_the_clock_of_redis(
-    client: redis.Redis, host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_renewed_slots_stay_by_the_clock_of_redis(client: Any, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     key = f"carryon:connections:{host}"
     with Slots(host, 3) as slots:
         assert slots.acquire(2) == 2
@@ -65,7 +64,7 @@ def test_renewed_slots_stay_by_the_clock_of_redis(
         assert all(SLOT_SECONDS - 2 <= seconds <= SLOT_SECONDS for seconds in slots_left)
 
 
-def test_slots_that_redis_forgot_come_back(client: redis.Redis, host: str) -> None:
+def test_slots_that_redis_forgot_come_back(client: Any, host: str) -> None:
     key = f"carryon:connections:{host}"
     with Slots(host, 3) as slots:
         assert slots.acquire(2) == 2
@@ -77,7 +76,7 @@ def test_slots_that_redis_forgot_come_back(client: redis.Redis, host: str) -> No
         assert client.zcard(key) == 3
 
 
-def test_slots_of_the_dead_of_this_host_are_given_on(client: redis.Redis, host: str) -> None:
+def test_slots_of_the_dead_of_this_host_are_given_on(client: Any, host: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     dead = leases.new_owner().replace(f":{os.getpid()}:", f":{process.pid}:")
@@ -87,7 +86,7 @@ def test_slots_of_the_dead_of_this_host_are_given_on(client: redis.Redis, host: 
         assert slots.acquire(2) == 1
 
 
-def test_a_long_debt_is_not_forgotten_before_it_is_paid(client: redis.Redis) -> None:
+def test_a_long_debt_is_not_forgotten_before_it_is_paid(client: Any) -> None:
     rate = Rate(uuid.uuid4().hex, 10)
     assert rate.delay_seconds(3000) == pytest.approx(300, abs=1)
     assert client.ttl(f"carryon:pace:{rate.name}") > 300

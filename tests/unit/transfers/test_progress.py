@@ -24,7 +24,7 @@ class Layer:
         self.sent = 0
 
     async def group_send(self, _group: str, _message: dict[str, Any]) -> None:
-        while not self.may_send.is_set():
+        while not self.may_send.is_set():  # noqa: ASYNC110 - another thread sets it
             await asyncio.sleep(0.01)
         self.sent += 1
 
