@@ -251,7 +251,6 @@ def test_a_worker_that_is_told_to_leave(carryon: Carryon, origin: Origin, everyt
             other.wait(DRAIN_SECONDS)
         wait_until(lambda: not is_alive(leaving), DRAIN_SECONDS - (time.monotonic() - told))
         print(f"gone after {time.monotonic() - told:.1f} s")
-        assert work.fetched <= detail["downloaded"] + 3 * 3_000_000, "it put down all it had"
         work.hurry()
         last = work.check()
         assert work.fetched - work.file.size <= 2 * WASTE_BYTES

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,7 @@ class _Taken:
     def __init__(self, paths: Iterable[Path]) -> None:
         names = [str(path) for path in paths]
         self.downloads: dict[str, list[Download]] = {}
-        for row in Download.objects.filter(save_path__in=names).order_by("-requested_at").select_related("stored_file"):
+        for row in Download.objects.filter(save_path__in=names).order_by("-ended_at").select_related("stored_file"):
             self.downloads.setdefault(row.save_path, []).append(row)
         self.files = {file.path: file for file in StoredFile.objects.filter(path__in=names)}
 
@@ -244,9 +244,9 @@ def _may_write(
     here = os.path.lexists(path)
     if not here and not os.path.lexists(path.with_name(path.name + PART_SUFFIX)):
         return True
-    # Whoever wanted the path last has written what is here: had it been here before, that one had got another path.
+    # Whoever had the path last has written what is here: had it been here before, that one had got another path.
     rows = [*others, *([download] if download.save_path == str(path) else [])]
-    latest = max(rows, key=lambda row: row.requested_at, default=None)
+    latest = max(rows, key=_left_at, default=None)
     if latest is None or not _is_twin(latest, download):
         return False
     # A file that we did not put there, or that somebody has changed since, is not ours either.
@@ -256,7 +256,12 @@ def _may_write(
 
 def _knows_more(twin: Download, download: Download) -> bool:
     """Whether the bytes that are here are rather what the twin knows of than what the download does."""
-    return not download.validator_kind or bool(twin.validator_kind and twin.requested_at > download.requested_at)
+    return not download.validator_kind or bool(twin.validator_kind and _left_at(twin) > _left_at(download))
+
+
+def _left_at(row: Download) -> datetime:
+    """When it gave its path up; only one that lives has not."""
+    return row.ended_at or row.requested_at
 
 
 def _take_over(download: Download, twin: Download) -> None:

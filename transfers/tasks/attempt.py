@@ -75,7 +75,6 @@ class Attempt:
         self._told_fetched = 0
         self._telling = threading.Lock()  # the heartbeat and the end of the attempt both tell
         self._reason: Interruption | None = None
-        self._ended = threading.Event()
 
     def run(self) -> None:
         """Make the attempt, and write down how it ended."""
@@ -104,7 +103,6 @@ class Attempt:
     def interrupt(self, reason: Interruption) -> None:
         """End soon, for this reason, from any thread."""
         self._reason = self._reason or reason
-        self._ended.set()
         if self._watch is not None:
             self._watch.interrupt(reason)
         if self._hasher is not None:
@@ -168,6 +166,7 @@ class Attempt:
             tell_state(self.download)
             if checksums is None:
                 self._slots.release()
+                self._hasher = None  # it is the rest's from here on, and ends with that
                 self.rest = Rest(stored.pk, hasher, stack.pop_all())
 
     def _already_published(self) -> bool:
@@ -229,7 +228,7 @@ class Attempt:
         if len(plan) > 1:
             sink.share()
             lay_out(self.download, self.download.generation, plan, stored)
-            allotment = self._parts = LeasedParts(self.download, plan, self.download.lease_owner, self._wait)
+            allotment = self._parts = LeasedParts(self.download, plan, self.download.lease_owner, watch.wait)
             connections = self._connections(plan)
         self._record.start_offset = watch.moved
         self._hasher, self._watch = hasher, watch
@@ -341,10 +340,6 @@ class Attempt:
     def _replaces(self) -> bool:
         stored = self.download.stored_file
         return stored is not None and stored.path == self.download.save_path and stored.untouched()
-
-    def _wait(self, seconds: float) -> None:
-        self._ended.wait(seconds)
-        self._check()
 
     def _check(self) -> None:
         if self._reason is not None:

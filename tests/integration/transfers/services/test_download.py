@@ -398,6 +398,15 @@ def test_who_comes_back_finds_what_its_twin_finished_meanwhile(ann: User) -> Non
         assert getattr(first, name) == getattr(second, name), name
 
 
+def test_who_comes_back_finds_what_an_older_twin_finished_meanwhile(ann: User) -> None:
+    left_unfinished(start(ann, fid="one"))
+    left_unfinished(start(ann, fid="two"))
+    first = finished(start(ann, fid="one"))
+    second = start(ann, fid="two")
+    for name in KNOWN:
+        assert getattr(second, name) == getattr(first, name), name
+
+
 def test_who_comes_back_is_not_told_what_its_twin_knew_before(ann: User) -> None:
     left_unfinished(start(ann, fid="one"))
     second = left_unfinished(start(ann, fid="two"))
