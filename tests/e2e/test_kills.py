@@ -72,19 +72,18 @@ class Work:
         """Wait until the origin has sent so many."""
         wait_until(lambda: self.fetched >= count, 60)
 
-    def wait_for_bytes_after(self, moment: float) -> None:
-        """Wait until the origin sends something on a connection that was opened before or after that moment."""
+    def wait_for_more_bytes(self) -> None:
+        """Wait until the origin sends something now."""
         before = self.fetched
-        wait_until(lambda: self.fetched > before and time.monotonic() > moment, RESUME_SECONDS)
+        wait_until(lambda: self.fetched > before, RESUME_SECONDS)
 
-    def hurry(self, *, now: bool = True) -> None:
-        """Let all requests to come be answered fast, and, for it to be `now`, end those that are under way.
+    def hurry(self) -> None:
+        """Have the rest asked for anew, and answered fast.
 
         Not as fast as can be: what then lies in the sockets of a request that is given up would count as fetched.
         """
         self.origin.behave(self.path, Behaviour(rate=50_000_000))
-        if now:
-            self.origin.cut()
+        self.origin.cut()
 
     def check(self, seconds: float = 120) -> dict[str, Any]:
         """Wait for the end: the right bytes, with nothing left beside them; everything about it."""
@@ -144,8 +143,8 @@ def test_kills_at_random_moments_again_and_again(carryon: Carryon, origin: Origi
     killed_workers = 0
     for victims in draw.sample(list(VICTIMS), k=len(VICTIMS)):
         small += [begin(carryon, origin, f"small-{round_}-{victims[:3]}-{n}", 50_000, seed=n) for n in range(3)]
-        single.wait_for_bytes_after(time.monotonic())
-        shared.wait_for_bytes_after(time.monotonic())
+        single.wait_for_more_bytes()
+        shared.wait_for_more_bytes()
         time.sleep(draw.uniform(0, 3))
         killed = time.monotonic()
         carryon.kill(*VICTIMS[victims])

@@ -63,8 +63,9 @@ class Listener:
 
     async def is_closed(self) -> int:
         """Whatever is sent before, the code it is closed with."""
-        while (message := await self._communicator.receive_output(timeout=5))["type"] == "websocket.send":
-            pass
+        async with asyncio.timeout(5):
+            while (message := await self._communicator.receive_output(timeout=5))["type"] == "websocket.send":
+                pass
         assert message["type"] == "websocket.close"
         return int(message["code"])
 

@@ -24,6 +24,9 @@ from transfers.engine.local.names import (
 from transfers.engine.plan import Part, Plan
 from transfers.errors import IncompleteFileError, Interrupted, Interruption, OutOfSpaceError, SinkError
 
+JOURNALLED_BYTES = 4 * 2**20
+"""A file of this size has its journal from the start: once it has filled the disk, there would be no room for one."""
+
 
 class LocalSink:
     """A file built beside its place as `<name>.part`, which then appears there whole, by one rename.
@@ -53,6 +56,8 @@ class LocalSink:
                 self._start(plan)
             try:
                 self._allocate(plan)
+                if (plan.size or 0) >= JOURNALLED_BYTES:
+                    self._vouched()
             except (OSError, SinkError):
                 if not self.stored_parts():
                     self.abort()
@@ -188,13 +193,14 @@ class LocalSink:
 
     def _allocate(self, plan: Plan) -> None:
         """Give the file its size, which takes no space yet, if all of it fits: a full disk is told at once."""
-        status = os.fstat(self.fileno())
-        if not plan.size or self._published or status.st_size == plan.size:
+        if not plan.size or self._published:
             return
+        status = os.fstat(self.fileno())
         space = os.fstatvfs(self.fileno())
         if plan.size - status.st_blocks * 512 > space.f_bavail * space.f_frsize:
             raise OutOfSpaceError(f"no space is left in {self.path.parent}")
-        os.ftruncate(self.fileno(), plan.size)
+        if status.st_size != plan.size:
+            os.ftruncate(self.fileno(), plan.size)
 
     # What is stored
 
