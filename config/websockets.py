@@ -21,7 +21,7 @@ from django.urls import URLPattern, re_path
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 
 from config.authentication import CHALLENGE, TOKEN_COOKIE, live_token, presented_token
-from config.edge import Application, Receive, Scope, Send
+from config.edge import Application, Message, Receive, Scope, Send
 from config.exception_handler import (
     OUR_FAULT,
     PROBLEM_JSON,
@@ -76,7 +76,7 @@ def websocket_authentication(inner: Application) -> Application:
         scope["carryon_still_valid"] = _still_valid(user, look_up)
         opened[user.pk] += 1
         try:
-            await inner(scope, receive, send)
+            await _or_refused(inner, scope, receive, send)
         finally:
             opened[user.pk] -= 1
             if not opened[user.pk]:
@@ -95,9 +95,32 @@ async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
     await deny(problem_of(Http404()), scope, receive, send)
 
 
+async def _or_refused(inner: Application, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let `inner` answer the handshake; where a part of ours is down, tell so."""
+    answered = False
+
+    async def noted(message: Message) -> None:
+        nonlocal answered
+        answered = True
+        await send(message)
+
+    try:
+        await inner(scope, receive, noted)
+    except Exception as failure:
+        if answered:
+            raise
+        refusal = problem_of(failure)
+        tell(failure, refusal, scope["path"])
+        await _refuse(refusal, scope, send)
+
+
 async def deny(refusal: Problem, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer the handshake with the problem's status, or with a bare refusal where the server cannot say more."""
     await receive()  # the handshake's own event
+    await _refuse(refusal, scope, send)
+
+
+async def _refuse(refusal: Problem, scope: Scope, send: Send) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 4000 + refusal.status})
         return

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 ANSWER_SECONDS = 90
@@ -190,10 +191,22 @@ class Client:
     def listening(self, **filters: str) -> Iterator[Listener]:
         """An open socket, narrowed by these filters."""
         with (
-            connect(self.socket_url(**filters), proxy=None, open_timeout=30) as connection,
+            self._connected(self.socket_url(**filters)) as connection,
             Listener(connection) as listener,
         ):
             yield listener
+
+    @staticmethod
+    def _connected(url: str, seconds: float = 20) -> ClientConnection:
+        """A socket; as 503 asks for, tried again while a part of the service is down."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return connect(url, proxy=None, open_timeout=30)
+            except InvalidStatus as refusal:
+                if refusal.response.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
 
     def _post(self, path: str, payload: dict[str, str], headers: dict[str, str] | None = None) -> Answer:
         return self._ask("POST", path, json=payload, headers={**self._headers, **(headers or {})})

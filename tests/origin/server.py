@@ -43,6 +43,7 @@ class Origin:
         self._counts: Counter[str] = Counter()
         self._logged = threading.Condition()
         self._connections: dict[Connection, threading.Thread] = {}
+        self._beginning = threading.Lock()
         self._opened = 0
         self._listener: socket.socket | None = None
         self._accepting: threading.Thread | None = None
@@ -147,7 +148,9 @@ class Origin:
 
     def cut(self, *, reset: bool = False) -> None:
         """End every open connection, and return when all have ended."""
-        for connection, thread in list(self._connections.items()):
+        with self._beginning:
+            open_now = list(self._connections.items())
+        for connection, thread in open_now:
             connection.end(reset=reset)
             thread.join(1)
             if thread.is_alive():  # blocked in sending, which only the end of both directions ends
@@ -187,8 +190,9 @@ class Origin:
                 accepted.close()
                 continue
             thread = threading.Thread(target=self._serve, args=(connection,), name="origin-connection", daemon=True)
-            self._connections[connection] = thread
-            thread.start()
+            with self._beginning:  # nobody is to find a thread here that has not begun
+                self._connections[connection] = thread
+                thread.start()
 
     def _serve(self, connection: Connection) -> None:
         try:

@@ -27,6 +27,7 @@ from transfers.errors import (
     Interrupted,
     Interruption,
     RangesContradictError,
+    SourceChangedError,
     SourceProtocolError,
     TransferError,
 )
@@ -35,7 +36,7 @@ from transfers.models import Download, DownloadAttempt, DownloadPart, StoredFile
 from transfers.models.download_attempt import AttemptOutcome
 from transfers.tasks.events import tell_state
 from transfers.tasks.parts import LeasedParts, Speed, lay_out
-from transfers.tasks.planning import plan_for
+from transfers.tasks.planning import MAX_SOURCE_CHANGES, plan_for
 from transfers.tasks.source import http_source
 
 log = structlog.get_logger(__name__)
@@ -304,12 +305,16 @@ class Attempt:
             # One garbled answer is a hiccup on the way; the same again may be the server's way with ranges.
             isinstance(error, SourceProtocolError) and download.fruitless_attempts > 1
         )
+        if isinstance(error, SourceChangedError):
+            download.source_changes += 1
+            download.ranges_broken |= download.source_changes >= MAX_SOURCE_CHANGES
         if self._watch is not None:
             download.bytes_done = moved
         if not download.mark_progress(
             high_water=download.high_water,
             fruitless_attempts=download.fruitless_attempts,
             ranges_broken=download.ranges_broken,
+            source_changes=download.source_changes,
             bytes_done=download.bytes_done,
             bytes_fetched=F("bytes_fetched") + self._newly_fetched(),
         ):

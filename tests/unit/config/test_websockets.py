@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import redis.exceptions
 from asgiref.sync import async_to_sync
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
@@ -229,6 +230,14 @@ def test_a_user_has_so_many_sockets_and_no_more(token: str, monkeypatch: pytest.
         async_to_sync(application)(dict(template), receive, send)
         assert len(together) == opened
     assert denied == [{"type": "websocket.close", "code": 4429}] * 2
+
+
+def test_a_part_of_ours_that_is_down_is_told_before_the_handshake(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreachable(*_: object) -> None:
+        raise redis.exceptions.TimeoutError("too slow")
+
+    monkeypatch.setattr(Handshake, "_inner", unreachable)
+    assert Handshake(query=f"token={token}").sent[0]["status"] == 503
 
 
 def test_a_bad_token_is_refused_though_a_good_cookie_comes_with_it(session_cookie: str) -> None:
