@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 MANAGE := $(BIN)/python manage.py
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
+# Many tests keep real processes to real times: what fails beside others is tried once more alone, and only that counts.
+ALONE := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 # Commands that load the settings without running the service leave ./data alone.
 SCRATCH := DATA_DIR=$(VENV)/scratch
 PRODUCTION := PUBLIC_URL=https://carryon.example DATABASE_URL=postgres://carryon@localhost/carryon \
@@ -33,8 +35,8 @@ run: $(VENV)/.base ## Start the service: http://127.0.0.1:8008, data in ./data; 
 
 test: $(VENV)/.dev ## Run all tests on SQLite, and those that use the database on PostgreSQL too
 	@code=0; \
-	$(PYTEST) --postgres -m database || code=1; \
-	$(PYTEST) || code=1; \
+	$(PYTEST) --postgres -m database || $(ALONE) --postgres -m database || code=1; \
+	$(PYTEST) || $(ALONE) || code=1; \
 	exit $$code
 
 test-long: ## Run the tests with their batteries at full length (takes long)

@@ -33,6 +33,8 @@ PATIENT_PAUSE_SECONDS = 3.0
 """A pause up to this is waited for in place; a longer one gives the thread to other work."""
 ROUND_SECONDS = 5.0
 """How long a thread goes from download to download before it looks what else there is to do."""
+PASS_ON_SECONDS = 0.3
+"""How long a worker that leaves goes on hearing doorbells, at the most."""
 PUBLISH_SECONDS = 1.0
 """How often progress is told (the contract says every second)."""
 INVITE_SECONDS = 3.0
@@ -55,6 +57,9 @@ def fetch_download(download_id: str) -> None:
         if pk is not None and time.monotonic() > deadline:
             ring(fetch_download, pk)  # other kinds of work may be waiting for this thread
             return
+    if pk is not None:  # this process is leaving: somebody else is to hear of it, once our own ears are closed
+        time.sleep(PASS_ON_SECONDS)
+        ring(fetch_download, pk)
 
 
 def _next_due() -> object:
