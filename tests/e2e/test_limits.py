@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,7 @@ def fetch(carryon: Carryon, origin: Origin, hosts: list[str], file: GeneratedFil
     for detail in details:
         assert detail["state"] == "completed", detail
         assert sha256(detail["savePath"]) == file.sha256()
+        Path(detail["savePath"]).unlink()
     return seconds
 
 

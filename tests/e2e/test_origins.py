@@ -274,6 +274,7 @@ class Trial:
         self.carryon, self.everything = carryon, everything
         self.fid = f"{name} {time.monotonic_ns()}"
         self.answer: Answer | None = None
+        self.paths: set[Path] = set()
 
     def start(self, url: str, **options: Any) -> Answer:
         self.began = time.monotonic()
@@ -287,6 +288,7 @@ class Trial:
         frame = self.everything.wait_for_end(self.fid, since=self.began)
         assert frame.status == "STREAM_COMPLETED", frame.message
         path = Path(frame.data["savePath"])
+        self.paths.add(path)
         assert path.stat().st_size == file.size
         assert sha256(path) == file.sha256()
         # A file that came in faster than it could be hashed has its checksums a little later.
@@ -327,8 +329,11 @@ class Trial:
 
 
 @pytest.fixture
-def trial(carryon: Carryon, everything: Listener, request: pytest.FixtureRequest) -> Trial:
-    return Trial(carryon, everything, re.sub(r"[^\w]+", "-", request.node.name))
+def trial(carryon: Carryon, everything: Listener, request: pytest.FixtureRequest) -> Iterator[Trial]:
+    trial = Trial(carryon, everything, re.sub(r"[^\w]+", "-", request.node.name))
+    yield trial
+    for path in trial.paths:
+        path.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
