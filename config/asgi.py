@@ -14,12 +14,19 @@ from config.wsgi import application as django_application
 
 # isort: split
 
+from config.direct import lending, reading_directly
 from config.edge import Application, edge
 from config.websockets import routed, websocket_authentication
 from transfers.routing import websocket_urlpatterns
 
+
+def _bridged(wsgi: Any, threads: int) -> Application:
+    return cast("Application", WSGIMiddleware(wsgi, workers=threads))
+
+
 application = edge(
-    http=cast("Application", WSGIMiddleware(cast("Any", django_application), workers=settings.ENVIRONMENT.web_threads)),
+    http=_bridged(django_application, settings.ENVIRONMENT.web_threads),
+    bulk=lending(_bridged(reading_directly(cast("Any", django_application)), settings.ENVIRONMENT.upload_threads)),
     websocket=websocket_authentication(routed(websocket_urlpatterns)),
     unsized_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -39,17 +40,22 @@ LIVEZ = frozenset(("/livez", "/livez/"))
 PAGES = "/admin/"
 """Paths whose views read the body of anybody, before they know who it is; all others ask that first."""
 
+BULK = "/ehealth-base/multipart/upload"
+"""Where bodies bring files."""
+
 
 class CutOffError(ConnectionError):
     """The body ended before the client said it would; an OSError, as Django expects of a body that fails."""
 
 
-def edge(*, http: Application, websocket: Application, unsized_bytes: int) -> Application:
-    """Join the two applications behind one port.
+def edge(*, http: Application, bulk: Application, websocket: Application, unsized_bytes: int) -> Application:
+    """Join the applications behind one port.
 
     A body of up to `unsized_bytes` is awaited before a thread is taken, unless the client would first be told whether
-    it is wanted. A larger one must come with a Content-Length, and not to the admin's pages.
+    it is wanted. A larger one must come with a Content-Length, and not to the admin's pages; `bulk` takes those that
+    bring a file, and holds a thread for each.
     """
+    applications = _ByBody(http, bulk, unsized_bytes)
 
     async def joined(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -62,7 +68,7 @@ def edge(*, http: Application, websocket: Application, unsized_bytes: int) -> Ap
         if scope["type"] == "websocket":
             await websocket(scope, receive, send)
         else:
-            await _with_whole_body(http, unsized_bytes, scope, receive, send)
+            await _with_whole_body(applications, scope, receive, send)
 
     return joined
 
@@ -136,7 +142,18 @@ class LastingSend:
                 self.failure = failure
 
 
-async def _with_whole_body(http: Application, unsized_bytes: int, scope: Scope, receive: Receive, send: Send) -> None:
+@dataclass(frozen=True, slots=True)
+class _ByBody:
+    """Which application takes a body: `bulk` what is larger than is awaited and brings a file, `http` all else."""
+
+    http: Application
+    bulk: Application
+    unsized_bytes: int
+
+
+async def _with_whole_body(applications: _ByBody, scope: Scope, receive: Receive, send: Send) -> None:
+    unsized_bytes = applications.unsized_bytes
+    application = applications.bulk if scope["path"].startswith(BULK) else applications.http
     names = {name.lower(): value for name, value in scope["headers"]}
     size = int(names[b"content-length"]) if b"content-length" in names else None
     unsized = size is None and b"transfer-encoding" in names
@@ -161,8 +178,9 @@ async def _with_whole_body(http: Application, unsized_bytes: int, scope: Scope, 
         if unsized:
             scope["headers"] = _sized(scope["headers"], len(whole))
         source = _replay(whole, receive)
+        application = applications.http
     lasting = LastingSend(send)
-    await http(scope, source, lasting)
+    await application(scope, source, lasting)
     if lasting.failure:
         raise lasting.failure
 

@@ -40,12 +40,20 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.InvalidInputError: HTTPStatus.BAD_REQUEST,
     errors.NotDownloadingError: HTTPStatus.NOT_FOUND,
     errors.AlreadyDownloadingError: HTTPStatus.CONFLICT,
+    errors.NoSuchUploadError: HTTPStatus.NOT_FOUND,
+    errors.UploadEndedError: HTTPStatus.CONFLICT,
     errors.PartsDifferError: HTTPStatus.CONFLICT,
+    errors.SizeDiffersError: HTTPStatus.CONFLICT,
+    errors.PartChecksumError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.QuotaExceededError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.NoAddressesError: HTTPStatus.CONFLICT,
     errors.Interrupted: HTTPStatus.CONFLICT,
     errors.TransferError: HTTPStatus.BAD_GATEWAY,
     errors.SourceError: HTTPStatus.BAD_GATEWAY,
     errors.SourceUnreachableError: HTTPStatus.BAD_GATEWAY,
     errors.SourceInterruptedError: HTTPStatus.BAD_GATEWAY,
+    errors.BodyCutOffError: HTTPStatus.BAD_REQUEST,
     errors.SourceBusyError: HTTPStatus.BAD_GATEWAY,
     errors.SourceRefusedError: HTTPStatus.BAD_GATEWAY,
     errors.SourceChangedError: HTTPStatus.BAD_GATEWAY,
@@ -142,13 +150,19 @@ def problem_of(exc: Exception) -> Problem:
     """What to tell a client about any exception; what nobody foresaw is a 500 that tells nothing of itself."""
     if isinstance(exc, errors.CarryonError):
         status = next(STATUSES[kind] for kind in type(exc).__mro__ if kind in STATUSES)
-        return problem(status, exc.message, exc.code, exc.errors if isinstance(exc, errors.InvalidInputError) else {})
+        return problem(status, exc.message, exc.code, _errors_of(exc))
     if isinstance(exc, api_exceptions.ValidationError):
         return problem_of(errors.InvalidInputError(_by_field(exc.detail)))
     if isinstance(exc, api_exceptions.APIException):
         return problem(HTTPStatus(exc.status_code), str(exc.detail), str(exc.get_codes()))
     status, code, detail = next(row[1:] for row in FOREIGN if isinstance(exc, row[0]))
     return problem(status, detail, code)
+
+
+def _errors_of(exc: errors.CarryonError) -> dict[str, list[str]]:
+    if isinstance(exc, errors.PartsDifferError):
+        return {f"parts.{number}": [what] for number, what in exc.differences.items()}
+    return exc.errors if isinstance(exc, errors.InvalidInputError) else {}
 
 
 def problem(status: HTTPStatus, detail: str, code: str, by_field: Mapping[str, list[str]] | None = None) -> Problem:

@@ -4,12 +4,20 @@ CarryonError
 ├── InvalidInputError               a field of the caller's is not acceptable
 ├── NotDownloadingError             no such download is running
 ├── AlreadyDownloadingError         another download writes the same file
+├── NoSuchUploadError               no upload that is the caller's has this id
+├── UploadEndedError                the upload is complete, or is being removed: it takes no more parts
 ├── PartsDifferError                the parts to complete an upload from are not the stored ones
+├── SizeDiffersError                all parts together are not as large as was told beforehand
+├── PartChecksumError               the bytes of a part do not have the MD5 that came with them
+├── TooLargeError                   more bytes than the service takes
+│   └── QuotaExceededError              more bytes than the user may have here
+├── NoAddressesError                the storage gives out no addresses of its own
 ├── Interrupted                     the transfer was told to end; says why
 └── TransferError                   what ends an attempt to move bytes
     ├── SourceError                 the other side failed
     │   ├── SourceUnreachableError      unknown name, refused connection, TLS failure
     │   ├── SourceInterruptedError      reset, time-out, stall, short body
+    │   │   └── BodyCutOffError                 a request's body ended before its end
     │   ├── SourceBusyError             408, 425, 429, 5xx; may say when to come back
     │   ├── SourceRefusedError          any other 4xx, a redirect that leads nowhere
     │   ├── SourceChangedError          its validator or size is not the one we began with
@@ -64,14 +72,76 @@ class AlreadyDownloadingError(CarryonError):
     code = "already_downloading"
 
 
+class NoSuchUploadError(CarryonError):
+    """The caller has no upload with this id (any more)."""
+
+    code = "no_such_upload"
+
+
+class UploadEndedError(CarryonError):
+    """The upload takes no more parts: it is complete, or is being completed or removed."""
+
+    code = "upload_ended"
+
+
 class PartsDifferError(CarryonError):
-    """The parts to complete an upload from are not those that are stored; `numbers` are the ones at odds."""
+    """The parts to complete an upload from are not those that are stored.
+
+    `differences` says of each part at odds what is wrong with it, by number.
+    """
 
     code = "parts_differ"
 
-    def __init__(self, numbers: Sequence[int]) -> None:
-        super().__init__(f"these parts are missing or differ from what is stored: {', '.join(map(str, numbers))}")
-        self.numbers = list(numbers)
+    def __init__(self, differences: Mapping[int, str]) -> None:
+        told = "; ".join(f"part {number} {what}" for number, what in differences.items())
+        super().__init__(f"The parts are not those that are stored: {told}.")
+        self.differences = dict(differences)
+
+    @classmethod
+    def between(cls, expected: Mapping[int, str], stored: Mapping[int, str]) -> PartsDifferError | None:
+        """Compare the MD5s of parts, by number from 1 without a gap; None when they are the same."""
+        numbers = {*expected, *stored, *range(1, max(expected, default=1) + 1)}
+        differences = {number: cls._difference(expected.get(number), stored.get(number)) for number in sorted(numbers)}
+        found = {number: what for number, what in differences.items() if what}
+        return cls(found) if found else None
+
+    @staticmethod
+    def _difference(expected: str | None, stored: str | None) -> str:
+        if stored is None:
+            return "is missing"
+        if expected is None:
+            return "is stored, but not listed"
+        return "" if expected == stored else "is stored with another MD5"
+
+
+class SizeDiffersError(CarryonError):
+    """All parts together do not have the size that was told beforehand."""
+
+    code = "size_differs"
+
+
+class PartChecksumError(CarryonError):
+    """The bytes of a part do not have the MD5 that came with them; nothing was stored."""
+
+    code = "md5_mismatch"
+
+
+class TooLargeError(CarryonError):
+    """More bytes than the service takes."""
+
+    code = "too_large"
+
+
+class QuotaExceededError(TooLargeError):
+    """More bytes than the user may have here."""
+
+    code = "quota_exceeded"
+
+
+class NoAddressesError(CarryonError):
+    """The storage has no addresses of its own to give out; bytes go through the service."""
+
+    code = "no_addresses"
 
 
 class Interruption(enum.StrEnum):
@@ -115,6 +185,12 @@ class SourceInterruptedError(SourceError):
     """The source went away or fell silent while its bytes were awaited."""
 
     code = "source_interrupted"
+
+
+class BodyCutOffError(SourceInterruptedError):
+    """The body of a request ended, or fell silent, before all of it had come."""
+
+    code = "body_cut_off"
 
 
 class SourceBusyError(SourceError):

@@ -23,7 +23,7 @@ FALLBACK_NAME = "download"
 _DRIVE = re.compile(r"^([A-Za-z]):[\\/]*")
 # Microsoft: "Naming Files, Paths, and Namespaces".
 _RESERVED = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
-_UNSEEN = ("Cc", "Cf", "Cn", "Cs", "Zl", "Zp")
+UNSEEN = ("Cc", "Cf", "Cn", "Cs", "Zl", "Zp")
 """Categories of characters that steer, hide or reorder text, or are none."""
 _JOINERS = "\u200c\u200d"  # unseen too, but Persian and Hindi are misspelt without them
 
@@ -86,15 +86,24 @@ def shown(output_folder: str, save_path: str) -> str:
 
 def safe_name(url: str) -> str:
     """The last segment of the URL's path as a file name of at most `MAX_NAME_BYTES` bytes, its extension kept."""
-    name = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2]).replace("\\", "/").rpartition("/")[2]
-    name = "".join(c for c in name if unicodedata.category(c) not in _UNSEEN or c in _JOINERS)
-    name = name.strip(" " + _JOINERS).rstrip(". " + _JOINERS)
+    return safe_file_name(unquote(urlsplit(url).path.rstrip("/")))
+
+
+def safe_file_name(path: str, fallback: str = FALLBACK_NAME) -> str:
+    """The last component of somebody's path as a file name of at most `MAX_NAME_BYTES` bytes, its extension kept."""
+    name = shown_name(path).rstrip(". " + _JOINERS)
     if _RESERVED.match(name):
         name = f"_{name}"
     name = _shortened(name, MAX_NAME_BYTES)
     if name.lower().endswith(OUR_SUFFIXES):  # it would be taken for another file's unfinished bytes
         name = _shortened(name, MAX_NAME_BYTES - 1) + "_"
-    return name or FALLBACK_NAME
+    return name or fallback
+
+
+def shown_name(path: str) -> str:
+    """The last component of somebody's path without what steers or hides text, for people to read; may be empty."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return "".join(c for c in name if unicodedata.category(c) not in UNSEEN or c in _JOINERS).strip(" " + _JOINERS)
 
 
 def _locate(output_folder: str) -> _Place:

@@ -167,6 +167,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": ENVIRONMENT.reap_seconds,
         "options": {"queue": "housekeeping"},  # without an expiry, which would compare the clocks of two hosts
     },
+    "sweep": {
+        "task": "transfers.sweep",
+        "schedule": ENVIRONMENT.sweep_seconds,
+        "options": {"queue": "housekeeping"},
+    },
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENVIRONMENT.run_dir / "beat-schedule")
 

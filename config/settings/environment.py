@@ -174,6 +174,28 @@ class Environment(BaseSettings):
         1, description="First pause before another attempt; it doubles, up to a minute."
     )
 
+    storage: Literal["local", "s3"] = Field("local", description="Where uploaded files come to rest.")
+    files_root: Folder = Field(
+        cast("Path", None), description="Folder of uploaded files on local disk; DATA_DIR/files when unset."
+    )
+    s3_bucket: str = Field("", description="Bucket of uploaded files.")
+    s3_prefix: str = Field("", description="What the keys of this service begin with in the bucket.")
+    s3_endpoint_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        "", description="Address of an S3-compatible store other than Amazon's."
+    )
+    upload_max_bytes: Count = Field(5 * 2**40, description="Largest upload, in bytes.")
+    upload_max_part_bytes: Count = Field(5 * 2**30, description="Largest part of an upload, in bytes.")
+    upload_expiry_days: Annotated[float, Field(gt=0)] = Field(
+        7, description="How long an upload may stay untouched before it is removed with its parts, in days."
+    )
+    upload_threads: Count = Field(256, description="Parts that the web process receives at once.")
+    user_quota_bytes: Count | None = Field(None, description="Bytes one user may have here; unset is unlimited.")
+    sweep_seconds: Seconds = Field(600, description="How often it is looked for what nobody needs any more.")
+    x_accel: JsonObject = Field(
+        default_factory=dict,
+        description="JSON object, server folder to the internal location of nginx that leads there (X-Accel-Redirect).",
+    )
+
     # Fields are checked one by one, so that a fault in one never hides a fault in another; each sees in
     # `info.data` the sound ones that were declared before it.
 
@@ -191,6 +213,18 @@ class Environment(BaseSettings):
     @classmethod
     def _default_download_root(cls, value: object, info: ValidationInfo) -> object:
         return value or info.data.get("data_dir", Path("data")) / "downloads"
+
+    @field_validator("files_root", mode="before")
+    @classmethod
+    def _default_files_root(cls, value: object, info: ValidationInfo) -> object:
+        return value or info.data.get("data_dir", Path("data")) / "files"
+
+    @field_validator("s3_bucket")
+    @classmethod
+    def _bucket_with_s3(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("storage") == "s3":
+            raise ValueError("needed with STORAGE=s3")
+        return value
 
     @property
     def run_dir(self) -> Path:

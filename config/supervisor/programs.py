@@ -64,12 +64,7 @@ def prepare(unshown_login: Path, login_descriptor: int, inherited: Mapping[str, 
 
 def web(descriptor: int, address: tuple[str, int], inherited: Mapping[str, str]) -> Program:
     """Serves HTTP and WebSockets on the listening socket."""
-    command = [
-        *(sys.executable, "-m", "uvicorn", "config.supervisor.web:application", "--fd", str(descriptor)),
-        *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio", "--lifespan", "off"),
-        *("--timeout-graceful-shutdown", "5", "--no-access-log", "--no-server-header", "--no-proxy-headers"),
-        *("--timeout-keep-alive", "75", "--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
-    ]
+    command = [sys.executable, "-m", "config.supervisor.web", "--fd", str(descriptor)]
 
     async def is_ready() -> bool:
         return await is_live(address)

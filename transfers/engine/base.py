@@ -118,3 +118,49 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """Forget everything stored; nothing to forget is fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A whole file that came together from parts."""
+
+    location: str
+    """Where the place has it: a path, or an object's key."""
+    size: int
+    """Bytes."""
+    modified_ns: int = 0
+    """The file system's time of it, in nanoseconds; 0 where there is none."""
+
+
+class Collection(Protocol):
+    """A place where one file comes together from parts that are sent from outside.
+
+    Parts come in any order, of any size, more than once and from several senders at once; each is stored whole or not
+    at all, and the last to be stored counts.
+    """
+
+    def begin(self, size: int | None) -> str:
+        """Make ready for a file of `size` bytes, None if unknown, and tell what the place itself calls the collection.
+
+        That name ("" where it needs none) is what the collection is made with again. OutOfSpaceError when the place
+        cannot hold so much.
+        """
+
+    def stored_parts(self) -> dict[int, StoredPart]:
+        """What is stored, by part number, as the place itself knows it; `etag` is the part's MD5 as lowercase hex."""
+
+    def write_part(self, number: int, reader: Reader, size: int | None, md5: str = "") -> StoredPart:
+        """Store the reader's bytes as this part, durably, in place of what it was before.
+
+        `size` is how many bytes to expect, at most, None when that is not known. With `md5`, as hex, bytes of another
+        MD5 are refused (PartChecksumError). Whatever fails leaves the part as it was.
+        """
+
+    def complete(self, expected: Mapping[int, str]) -> Collected:
+        """Make the whole file appear, durably, in a time that does not grow with it; may be repeated after a crash.
+
+        `expected` is the MD5 of every part, 1 to n, as hex: PartsDifferError when other parts than these are stored.
+        """
+
+    def abort(self) -> None:
+        """Remove all parts; a file that is complete stays. Nothing to remove is fine."""

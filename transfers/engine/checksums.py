@@ -9,8 +9,9 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from transfers.engine.base import CHUNK_BYTES
+from transfers.engine.base import CHUNK_BYTES, Source
 from transfers.errors import ChecksumMismatchError, SinkError
 
 INLINE_BYTES = 4 * 2**20
@@ -44,6 +45,45 @@ class _Crc32:
 
     def hexdigest(self) -> str:
         return f"{self._value:08x}"
+
+
+class Hasher(Protocol):
+    """What takes the checksums of a file."""
+
+    def finish(self, size: int) -> Checksums | None:
+        """The checksums of all of its `size` bytes; None when it was cancelled, SinkError when they are not there."""
+
+    def cancel(self) -> None:
+        """End soon without a result; fine at any time and from any thread."""
+
+
+class SourceHasher:
+    """Hashes a file that can only be read as a stream."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._cancelled = False
+
+    def finish(self, size: int) -> Checksums | None:
+        """The checksums of all of its bytes; None when it was cancelled, SinkError when they are not `size`."""
+        md5, sha256, crc32 = hashlib.md5(usedforsecurity=False), hashlib.sha256(), _Crc32()
+        buffer = memoryview(bytearray(CHUNK_BYTES))
+        hashed = 0
+        self._source.stat()
+        with self._source.open(0, None) as reader:
+            while (count := reader.readinto(buffer)) and not self._cancelled:
+                for update in (md5.update, sha256.update, crc32.update):
+                    update(buffer[:count])
+                hashed += count
+        if self._cancelled:
+            return None
+        if hashed != size:
+            raise SinkError(f"the file has {hashed} bytes instead of {size}")
+        return Checksums(md5.hexdigest(), sha256.hexdigest(), crc32.hexdigest())
+
+    def cancel(self) -> None:
+        """End soon without a result."""
+        self._cancelled = True
 
 
 class FileHasher:

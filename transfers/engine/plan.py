@@ -69,3 +69,25 @@ def shared(size: int) -> Plan:
     """
     wanted = min(max(size // SHARED_PARTS, MIN_SHARED_PART_BYTES), MAX_SHARED_PART_BYTES)
     return Plan(size, max(wanted, -(-size // MAX_PARTS)))
+
+
+SUGGESTED_PART_BYTES = 20 * MIB
+"""What an upload's parts are suggested to have (the contract's own example)."""
+_ROUND = 4096
+
+
+def suggested_part_size(size: int | None) -> int:
+    """Bytes the parts of an upload of `size` bytes should have: more than usual only where `MAX_PARTS` are too few."""
+    return max(SUGGESTED_PART_BYTES, -(-(size or 0) // MAX_PARTS))
+
+
+def stride(number: int, part_size: int, suggested: int, size: int | None) -> int:
+    """Bytes between the beginnings of an upload's parts, as the first part to arrive lets one guess.
+
+    That part has `part_size` bytes, of a file of `size` bytes or None. A wrong guess costs a copy within the disk when
+    the upload is completed, and nothing else: so a short part that may be the last one is taken for it.
+    """
+    if part_size >= suggested or number == 1:
+        return max(part_size, 1)
+    is_last = suggested * (number - 1) + part_size == size if size is not None else part_size % _ROUND != 0
+    return suggested if is_last else max(part_size, 1)

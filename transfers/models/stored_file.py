@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -14,9 +14,21 @@ from transfers import leases
 class StoredFileQuerySet(models.QuerySet["StoredFile"]):
     """The ways to find stored files."""
 
+    def kept(self) -> Self:
+        """Those that nobody has deleted."""
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, user: Any) -> Self:
+        """Those that this user may see: their own, and for staff everybody's."""
+        return self.kept() if user.is_staff else self.kept().filter(owner=user)
+
     def unhashed(self) -> Self:
         """Those whose checksums are still to be taken."""
-        return self.filter(sha256="", checksum_error="")
+        return self.kept().filter(sha256="", checksum_error="")
+
+    def deleted(self) -> Self:
+        """Those whose bytes are to be removed, and then the row."""
+        return self.exclude(deleted_at=None)
 
 
 class StoredFile(leases.LeasedRow):
@@ -28,7 +40,7 @@ class StoredFile(leases.LeasedRow):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="stored_files")
     name = models.CharField(max_length=255)
     folder = models.CharField(max_length=255, blank=True, help_text="The logical folder it is listed in.")
-    path = models.TextField(unique=True, help_text="Where its bytes lie.")
+    path = models.TextField(unique=True, help_text="Where its bytes lie: a path, or s3://bucket/key.")
     size = models.PositiveBigIntegerField(help_text="Bytes.")
     modified_ns = models.BigIntegerField(default=0, help_text="The file system's time of it, in nanoseconds.")
     content_type = models.CharField(max_length=255, default="application/octet-stream")
@@ -36,8 +48,10 @@ class StoredFile(leases.LeasedRow):
     sha256 = models.CharField(max_length=64, blank=True)
     crc32 = models.CharField(max_length=8, blank=True)
     checksum_error = models.CharField(max_length=255, blank=True, help_text="Why it has no checksums.")
+    promised_md5 = models.CharField(max_length=32, blank=True, help_text="The MD5 that was told beforehand.")
     verified = models.BooleanField(null=True, help_text="Whether a checksum promised beforehand agreed.")
     created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Nobody sees it from then on.")
 
     objects = StoredFileQuerySet.as_manager()
 
@@ -48,6 +62,8 @@ class StoredFile(leases.LeasedRow):
         indexes = [
             models.Index(fields=["owner", "folder", "id"]),
             models.Index(fields=["id"], condition=models.Q(sha256=""), name="stored_file_unhashed"),
+            models.Index(fields=["id"], condition=models.Q(deleted_at__isnull=False), name="stored_file_deleted"),
+            models.Index(fields=["owner", "size"], condition=models.Q(verified=True), name="stored_file_verified"),
         ]
 
     def __str__(self) -> str:

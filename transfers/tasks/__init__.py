@@ -3,5 +3,15 @@
 from transfers.tasks.checksums import take_checksums
 from transfers.tasks.download import fetch_download, join_download
 from transfers.tasks.housekeeping import reap
+from transfers.tasks.sweeping import sweep
+from transfers.tasks.upload import complete_upload, remove_upload
 
-__all__ = ["fetch_download", "join_download", "reap", "take_checksums"]
+__all__ = [
+    "complete_upload",
+    "fetch_download",
+    "join_download",
+    "reap",
+    "remove_upload",
+    "sweep",
+    "take_checksums",
+]

@@ -9,17 +9,21 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from transfers import leases
-from transfers.models import Download, DownloadPart, StoredFile
+from transfers.models import Download, DownloadPart, StoredFile, Upload
 from transfers.models.download import Desired, DownloadState
+from transfers.models.upload import UploadState
 from transfers.tasks.checksums import take_checksums
 from transfers.tasks.doorbell import TRANSFERS, ring, waiting
 from transfers.tasks.download import fetch_download
 from transfers.tasks.events import tell_state
+from transfers.tasks.upload import complete_upload, remove_upload
 
 MAX_RINGS = 200
 """Doorbells rung at once; the rest waits for the next look, when these are taken up."""
 GRACE_SECONDS = 1.0
 """How long a doorbell may be on its way."""
+LEFT_BEHIND = timedelta(seconds=10)
+"""How long whoever completes or removes an upload may take before somebody else does it again beside them."""
 PATIENCE_SECONDS = 60.0
 """How long work that nobody had yet may wait while the queue is not empty: its doorbell is likely among those."""
 
@@ -42,3 +46,7 @@ def reap() -> None:
     unhashed = StoredFile.objects.unhashed().filter(leases.free())
     for stored in unhashed.filter(Q(lease_expires_at__isnull=False) | Q(created_at__lte=Now() - age))[:MAX_RINGS]:
         ring(take_checksums, stored.pk)
+    for state, task in ((UploadState.COMPLETING, complete_upload), (UploadState.REMOVING, remove_upload)):
+        left_behind = Upload.objects.filter(state=state).untouched_for(LEFT_BEHIND)
+        for upload_id in left_behind.values_list("pk", flat=True)[:MAX_RINGS]:
+            ring(task, upload_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from transfers.engine.local.collecting import LocalCollection
 from transfers.engine.local.names import JOURNAL_SUFFIX, MAX_NAME_BYTES, OUR_SUFFIXES, PART_SUFFIX, numbered
 from transfers.engine.local.sink import LocalSink
 from transfers.engine.local.source import LocalSource
@@ -11,6 +12,7 @@ __all__ = [
     "MAX_NAME_BYTES",
     "OUR_SUFFIXES",
     "PART_SUFFIX",
+    "LocalCollection",
     "LocalSink",
     "LocalSource",
     "numbered",

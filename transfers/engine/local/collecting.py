@@ -13,11 +13,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfers.engine.base import CHUNK_BYTES, Reader, StoredPart
+from transfers.engine.base import CHUNK_BYTES, Collected, Reader, StoredPart
 from transfers.engine.local.disk import fdatasync, sink_errors, sync_folder, write_all
 from transfers.engine.local.names import link, name_of, numbered
 from transfers.engine.plan import MAX_PARTS
-from transfers.errors import PartsDifferError, SinkError
+from transfers.errors import OutOfSpaceError, PartChecksumError, PartsDifferError, SinkError
 
 IN_PLACE = 0
 
@@ -81,6 +81,30 @@ class _PartJournal:
         return zlib.crc32(struct.pack("<IQ16sI", number, size, md5, place), 1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """A part on its way: its bytes, how many there are at most, and the MD5 that came with them, if one did."""
+
+    reader: Reader
+    size: int | None
+    md5: str
+
+    def pour(self, fileno: int, offset: int) -> _Slot:
+        """Write all of it at the offset; what its size and MD5 turned out to be."""
+        md5 = hashlib.md5(usedforsecurity=False)
+        buffer = memoryview(bytearray(CHUNK_BYTES if self.size is None else min(CHUNK_BYTES, self.size + 1)))
+        written = 0
+        while count := self.reader.readinto(buffer):
+            if self.size is not None and written + count > self.size:
+                raise SinkError(f"the part has more than the {self.size} bytes that were told")
+            write_all(fileno, buffer[:count], offset + written)
+            md5.update(buffer[:count])
+            written += count
+        if self.md5 and self.md5 != md5.hexdigest():
+            raise PartChecksumError(f"The part has the MD5 {md5.hexdigest()}, not the {self.md5} that was told.")
+        return _Slot(written, md5.digest(), IN_PLACE)
+
+
 class LocalCollection:
     """A folder in which a file is collected part by part; a part is stored whole or not at all.
 
@@ -92,61 +116,70 @@ class LocalCollection:
     unless parts were of odd sizes.
     """
 
-    def __init__(self, folder: Path, stride: int) -> None:
+    def __init__(self, folder: Path, stride: int, path: Path) -> None:
         self._folder = folder
         self._stride = stride
+        self._path = path
         self._data_path = folder / "data"
         self._whole_path = folder / "whole"
         self._journal = _PartJournal(folder / "journal")
 
-    def begin(self, size: int | None) -> None:
-        """Make the folder, and claim the space of a file of this size, in bytes; may be repeated."""
+    def begin(self, size: int | None) -> str:
+        """Make the folder; OutOfSpaceError when its file system has not `size` bytes left. It needs no name.
+
+        The space is not claimed: a number in a request must not be able to fill the disk.
+        """
         with sink_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            fileno = os.open(self._data_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-            try:
-                if size and hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(fileno, 0, size)
-            finally:
-                os.close(fileno)
+            left = os.statvfs(self._folder)
+        if size and size > left.f_bavail * left.f_frsize:
+            raise OutOfSpaceError(f"{size} bytes are more than the storage has left")
+        return ""
 
     def stored_parts(self) -> dict[int, StoredPart]:
         """What is stored, by part number; the etag is the MD5 as hex."""
         return {number: StoredPart(number, slot.size, slot.md5.hex()) for number, slot in self._journal.read().items()}
 
-    def write_part(self, number: int, reader: Reader, size: int | None) -> StoredPart:
+    def write_part(self, number: int, reader: Reader, size: int | None, md5: str = "") -> StoredPart:
         """Store the reader's bytes as this part, synced, in the place of what it was before.
 
-        With `size`, in bytes, known beforehand they stream to their final place. A reader that fails leaves nothing.
+        `size` is how many bytes to expect, at most; with it they stream to their final place. A reader that fails, or
+        bytes of another MD5 than `md5` as hex (PartChecksumError), leave the part as it was.
         """
         if not 1 <= number <= MAX_PARTS:
             raise ValueError(f"part {number} is not among 1 to {MAX_PARTS}")
         with sink_errors(self._folder), ExitStack() as closing:
             locked = closing.enter_context(self._lock(number))
             fits = size is not None and size <= self._stride
+            part = _Incoming(reader, size, md5)
             if locked and fits and number not in self._journal.read():
-                stored = self._write(self._data_path, (number - 1) * self._stride, reader, size)
-                self._note_in_place(number, stored)
+                stored = self._write(self._data_path, (number - 1) * self._stride, part)
+                with self._journal.held() as journal:
+                    self._note(journal, number, stored)
             else:
-                stored = self._write_beside(number, reader, size, may_move=locked)
+                stored = self._write_beside(number, part, may_move=locked)
         return StoredPart(number, stored.size, stored.md5.hex())
 
-    def complete(self, path: Path, expected: Mapping[int, str]) -> Path:
+    def complete(self, expected: Mapping[int, str]) -> Collected:
         """Give the whole file its name, or the next free one, durably, and tell which; may be repeated after a crash.
 
         `expected` is the MD5 of every part as hex, by number: PartsDifferError, which names them, when other parts than
         these are stored. From then on no part is taken any more. The folder stays until `abort` removes it.
         """
+        path = self._path
         with sink_errors(self._folder), self._journal.held() as journal:
-            self._check(expected)
+            stored = {number: slot.md5.hex() for number, slot in self._journal.read().items()}
+            if differing := PartsDifferError.between(expected, stored):
+                raise differing
             if not self._whole_path.exists():
                 self._lay_out(journal)
             path.parent.mkdir(parents=True, exist_ok=True)
-            named = name_of(self._whole_path.stat().st_ino, path)
+            status = self._whole_path.stat()
+            named = name_of(status.st_ino, path)
             if named is None:
                 named = next(candidate for candidate in numbered(path) if link(self._whole_path, candidate))
             sync_folder(path.parent)
-            return named
+            return Collected(str(named), status.st_size, status.st_mtime_ns)
 
     def abort(self) -> None:
         """Remove the folder with all that is in it; a file that got its name keeps it."""
@@ -172,35 +205,21 @@ class LocalCollection:
         finally:
             os.close(fileno)
 
-    def _write(self, path: Path, offset: int, reader: Reader, size: int | None) -> _Slot:
-        md5 = hashlib.md5(usedforsecurity=False)
-        buffer = memoryview(bytearray(CHUNK_BYTES if size is None else min(CHUNK_BYTES, size + 1)))
-        written = 0
+    def _write(self, path: Path, offset: int, part: _Incoming) -> _Slot:
         fileno = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fileno, fcntl.LOCK_SH)  # whoever completes sees that somebody writes here
-            while count := reader.readinto(buffer):
-                if size is not None and written + count > size:
-                    raise SinkError(f"the part has more than the {size} bytes that were told")
-                write_all(fileno, buffer[:count], offset + written)
-                md5.update(buffer[:count])
-                written += count
-            if size is not None and written != size:
-                raise SinkError(f"the part has {written} bytes instead of the {size} that were told")
+            stored = part.pour(fileno, offset)
             fdatasync(fileno)
         finally:
             os.close(fileno)
-        return _Slot(written, md5.digest(), IN_PLACE)
+        return stored
 
-    def _note_in_place(self, number: int, stored: _Slot) -> None:
-        with self._journal.held() as journal:
-            self._note(journal, number, stored)
-
-    def _write_beside(self, number: int, reader: Reader, size: int | None, *, may_move: bool) -> _Slot:
+    def _write_beside(self, number: int, part: _Incoming, *, may_move: bool) -> _Slot:
         place = secrets.randbelow(2**32 - 1) + 1
         beside = self._beside(number, place)
         try:
-            written = self._write(beside, 0, reader, size)
+            written = self._write(beside, 0, part)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
@@ -240,15 +259,6 @@ class LocalCollection:
             self._beside(number, slot.place).unlink(missing_ok=True)
 
     # How the parts become the file
-
-    def _check(self, expected: Mapping[int, str]) -> None:
-        stored = {number: slot.md5.hex() for number, slot in self._journal.read().items()}
-        numbers = {*expected, *stored, *range(1, max(expected, default=1) + 1)}
-        differing = sorted(number for number in numbers if expected.get(number) != stored.get(number))
-        if missing := sorted(number for number in numbers if number not in stored):
-            differing = sorted({*differing, *missing})
-        if differing:
-            raise PartsDifferError(differing)
 
     def _lay_out(self, journal: int) -> None:
         """Bring every part to where the file has it: for parts of one size, each at once, they are there already."""

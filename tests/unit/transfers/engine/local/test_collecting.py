@@ -15,7 +15,7 @@ from transfers.engine.base import Reader
 from transfers.engine.local.collecting import LocalCollection
 from transfers.engine.memory import MemorySource
 from transfers.engine.plan import MAX_PARTS
-from transfers.errors import PartsDifferError, SinkError, SourceInterruptedError
+from transfers.errors import OutOfSpaceError, PartChecksumError, PartsDifferError, SinkError, SourceInterruptedError
 
 STRIDE = 4096
 PARTS = {1: b"a" * STRIDE, 2: b"b" * STRIDE, 3: b"c" * 100}
@@ -24,7 +24,7 @@ WHOLE = b"".join(PARTS.values())
 
 @pytest.fixture
 def collection(tmp_path: Path) -> LocalCollection:
-    made = LocalCollection(tmp_path / "upload", STRIDE)
+    made = LocalCollection(tmp_path / "upload", STRIDE, tmp_path / "files" / "film.mov")
     made.begin(None)
     return made
 
@@ -39,7 +39,7 @@ def md5s(parts: dict[int, bytes]) -> dict[int, str]:
 
 
 def completed(collection: LocalCollection, parts: dict[int, bytes], tmp_path: Path) -> bytes:
-    content = collection.complete(tmp_path / "files" / "film.mov", md5s(parts)).read_bytes()
+    content = Path(collection.complete(md5s(parts)).location).read_bytes()
     collection.abort()
     return content
 
@@ -89,7 +89,7 @@ def test_completing_parts_that_are_in_place_moves_no_byte(collection: LocalColle
     for number, content in PARTS.items():
         send(collection, number, content)
     inode = (tmp_path / "upload" / "data").stat().st_ino
-    assert collection.complete(tmp_path / "film.mov", md5s(PARTS)).stat().st_ino == inode
+    assert Path(collection.complete(md5s(PARTS)).location).stat().st_ino == inode
 
 
 def test_a_part_sent_again_takes_the_place_of_what_it_was(collection: LocalCollection, tmp_path: Path) -> None:
@@ -111,11 +111,23 @@ def test_a_part_that_breaks_off_leaves_what_was_stored(collection: LocalCollecti
     assert {number: part.etag for number, part in collection.stored_parts().items()} == md5s({1: PARTS[1]})
 
 
-@pytest.mark.parametrize(("content", "size"), [(b"abc", 4), (b"abc", 2)], ids=["shorter", "longer"])
-def test_a_part_of_another_size_than_told_is_refused(collection: LocalCollection, content: bytes, size: int) -> None:
+def test_a_part_of_more_bytes_than_told_is_refused(collection: LocalCollection) -> None:
     with pytest.raises(SinkError):
-        send(collection, 1, content, size)
+        send(collection, 1, b"abc", 2)
     assert collection.stored_parts() == {}
+
+
+def test_a_part_of_another_md5_than_told_leaves_what_was_stored(collection: LocalCollection) -> None:
+    for kept in ({}, {1: PARTS[1]}):
+        with MemorySource(b"wrong").open(0, 5) as reader, pytest.raises(PartChecksumError):
+            collection.write_part(1, reader, 5, md5s(PARTS)[1])
+        assert {number: part.etag for number, part in collection.stored_parts().items()} == md5s(kept)
+        send(collection, 1, PARTS[1])
+
+
+def test_a_file_for_which_there_is_no_space_is_refused_before_its_first_byte(collection: LocalCollection) -> None:
+    with pytest.raises(OutOfSpaceError):
+        collection.begin(2**60)
 
 
 @pytest.mark.parametrize("first_ends_first", [True, False])
@@ -152,7 +164,7 @@ def test_completing_while_somebody_still_writes_gives_them_no_part_in_it(
     thread = threading.Thread(target=write_late)
     thread.start()
     assert late.reached.wait(10)
-    whole = collection.complete(tmp_path / "film.mov", md5s(PARTS))
+    whole = Path(collection.complete(md5s(PARTS)).location)
     late.go_on.set()
     thread.join()
     assert whole.read_bytes() == WHOLE
@@ -175,8 +187,8 @@ def test_other_parts_than_the_stored_ones_are_named(
     for number, content in PARTS.items():
         send(collection, number, content)
     with pytest.raises(PartsDifferError) as refusal:
-        collection.complete(tmp_path / "film.mov", md5s(expected))
-    assert refusal.value.numbers == at_odds
+        collection.complete(md5s(expected))
+    assert list(refusal.value.differences) == at_odds
     assert completed(collection, PARTS, tmp_path) == WHOLE
 
 
@@ -192,7 +204,7 @@ def test_whatever_was_sent_last_is_what_the_file_has(
     tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, bytes]], *, told: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
-    collection = LocalCollection(folder / "upload", 64)
+    collection = LocalCollection(folder / "upload", 64, folder / "file")
     collection.begin(None)
     model: dict[int, bytes] = {}
     for number, content in sent:
@@ -200,7 +212,7 @@ def test_whatever_was_sent_last_is_what_the_file_has(
         model[number] = content
     if sorted(model) != list(range(1, len(model) + 1)) or not model:
         with pytest.raises(PartsDifferError):
-            collection.complete(folder / "file", md5s(model))
+            collection.complete(md5s(model))
         return
     assert completed(collection, dict(sorted(model.items())), folder) == b"".join(model[n] for n in sorted(model))
 
@@ -216,22 +228,22 @@ def test_a_kill_anywhere_loses_nothing_that_was_acknowledged(tmp_path: Path) -> 
         acknowledged.touch()
 
         def work(folder: Path = folder, target: Path = target, acknowledged: Path = acknowledged) -> None:
-            collection = LocalCollection(folder / "upload", STRIDE)
+            collection = LocalCollection(folder / "upload", STRIDE, target)
             collection.begin(None)
             for number, content in [(2, PARTS[2]), (1, b"first"), (3, PARTS[3]), (1, PARTS[1])]:
                 etag = send(collection, number, content)
                 with acknowledged.open("a") as file:
                     file.write(f"{number} {etag}\n")
-            collection.complete(target, md5s(PARTS))
+            collection.complete(md5s(PARTS))
             collection.abort()
 
         died = crash_at(nth, work)
         told = dict(line.split() for line in acknowledged.read_text().splitlines())
-        collection = LocalCollection(folder / "upload", STRIDE)
+        collection = LocalCollection(folder / "upload", STRIDE, target)
         if target.exists():
             assert target.read_bytes() == WHOLE
             if (folder / "upload" / "journal").exists():
-                collection.complete(target, md5s(PARTS))
+                collection.complete(md5s(PARTS))
         else:
             collection.begin(None)
             stored = {str(number): part.etag for number, part in collection.stored_parts().items()}
@@ -240,7 +252,7 @@ def test_a_kill_anywhere_loses_nothing_that_was_acknowledged(tmp_path: Path) -> 
             for number, content in PARTS.items():
                 if stored.get(str(number)) != md5s(PARTS)[number]:
                     send(collection, number, content)
-            collection.complete(target, md5s(PARTS))
+            collection.complete(md5s(PARTS))
         collection.abort()
         assert [path.name for path in target.parent.iterdir()] == ["film.mov"]
         assert target.read_bytes() == WHOLE

@@ -1,0 +1,307 @@
+"""Beginning uploads, storing their parts, and ending them one way or the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connection, transaction
+from django.db.models import F, Sum
+from django.db.models.functions import Now
+
+from transfers import storage
+from transfers.engine import plan
+from transfers.engine.base import CHUNK_BYTES, Reader, StoredPart
+from transfers.engine.local.disk import sink_errors
+from transfers.errors import (
+    InvalidInputError,
+    NoSuchUploadError,
+    PartsDifferError,
+    QuotaExceededError,
+    SinkError,
+    SizeDiffersError,
+    TooLargeError,
+    UploadEndedError,
+)
+from transfers.models import StoredFile, Upload
+from transfers.models.upload import UploadQuerySet, UploadState
+from transfers.tasks import remove_upload
+from transfers.tasks.upload import collection, finish, slot
+
+MAX_ID = 2**63 - 1
+"""The largest id that the database can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRequest:
+    """What a caller tells of a file before it sends it."""
+
+    catalog: str
+    name: str
+    content_type: str = "application/octet-stream"
+    mode: int | None = None
+    notes: str = ""
+    size: int | None = None
+    """Bytes, where the caller tells."""
+    md5: str = ""
+    """Of the whole file as lowercase hex, where the caller tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomingPart:
+    """A part as it is about to come in."""
+
+    number: int
+    size: int | None
+    """Bytes at most; None when that cannot be told."""
+    md5: str = ""
+    """As lowercase hex, where the caller tells."""
+
+
+def initiate(*, user: AbstractBaseUser, request: UploadRequest) -> Upload:
+    """Begin an upload; one of a file that the user has here already, verified, is complete at once.
+
+    TooLargeError, QuotaExceededError or OutOfSpaceError for a size that has no room here.
+    """
+    _require_size(request.size or 0, settings.ENVIRONMENT.upload_max_bytes, "A file")
+    if (stored := _stored_already(user, request)) is not None:
+        return _create(user, request, state=UploadState.COMPLETED, stored_file=stored, received=stored.size)
+    _require_quota(user.pk, request.size or 0)
+    upload = _create(user, request)
+    try:
+        name = collection(upload).begin(upload.size)
+    except BaseException:
+        upload.delete()
+        raise
+    if name:
+        Upload.objects.filter(pk=upload.pk).update(collection_name=name)
+    return upload
+
+
+def find(*, user: AbstractBaseUser, upload_id: int) -> Upload:
+    """Look up an upload; NoSuchUploadError when the user has none of this id."""
+    known = Upload.objects.visible_to(user).select_related("stored_file")
+    upload = known.filter(pk=upload_id).first() if upload_id <= MAX_ID else None
+    if upload is None:
+        raise NoSuchUploadError(f"You have no upload {upload_id}." if upload_id <= MAX_ID else "There is none.")
+    return upload
+
+
+def resume(*, user: AbstractBaseUser, upload_id: int) -> Upload:
+    """Take an upload up again, which puts its expiry off; NoSuchUploadError when the user has none of this id."""
+    upload = find(user=user, upload_id=upload_id)
+    Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN).update(touched_at=Now())
+    return upload
+
+
+def visible(*, user: AbstractBaseUser) -> UploadQuerySet:
+    """The uploads that this user may see, newest first."""
+    return Upload.objects.visible_to(user).select_related("stored_file")
+
+
+def stored_parts(*, upload: Upload) -> dict[int, str]:
+    """The MD5s of the parts that are stored, by number, as the storage itself knows them."""
+    if upload.state != UploadState.OPEN:
+        return {int(number): md5 for number, md5 in upload.parts.items()}
+    stored = _stored(upload)
+    received = sum(part.size for part in stored.values())
+    if received != upload.received:  # a crash, or a part sent again
+        Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN).update(received=received)
+    return {number: part.etag for number, part in stored.items()}
+
+
+def store_part(*, user: AbstractBaseUser, upload_id: int, part: IncomingPart, reader: Reader) -> StoredPart:
+    """Store a part durably, from its sender straight to its place; nothing is read before all else has been checked.
+
+    NoSuchUploadError, UploadEndedError, TooLargeError, QuotaExceededError, OutOfSpaceError before a byte is read;
+    PartChecksumError after the last. Whatever fails leaves the part as it was.
+    """
+    upload = _open(user, upload_id)
+    _admit(upload, part)
+    parts = collection(upload)
+    parts.begin(part.size)
+    _let_go_of_the_database()
+    try:
+        stored = parts.write_part(part.number, reader, part.size, part.md5)
+    except SinkError:
+        _open(user, upload_id)  # it may have ended meanwhile: then that is why
+        raise
+    Upload.objects.filter(pk=upload.pk).update(received=F("received") + stored.size, touched_at=Now())
+    return stored
+
+
+@contextmanager
+def set_aside(*, reader: Reader, size: int) -> Iterator[Aside]:
+    """Keep a part whose place is not known yet, of at most `size` bytes, in a file that has no name."""
+    _require_size(size, settings.ENVIRONMENT.upload_max_part_bytes, "A part")
+    folder = Path(settings.ENVIRONMENT.files_root)
+    with sink_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            buffer = memoryview(bytearray(CHUNK_BYTES))
+            while count := reader.readinto(buffer):
+                file.write(buffer[:count])
+            aside = Aside(file, file.tell())
+            file.seek(0)
+            yield aside
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A part that was set aside, to be read."""
+
+    file: IO[bytes]
+    size: int
+    """Bytes."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the start of the buffer with the next bytes; 0 only at the end."""
+        chunk = self.file.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def complete(*, user: AbstractBaseUser, upload_id: int, parts: Mapping[int, str]) -> Upload:
+    """Make the upload's file appear out of these parts, MD5s as hex by number; repeated, it tells the same.
+
+    PartsDifferError when others are stored, SizeDiffersError when another size was told: the upload stays open.
+    """
+    upload = find(user=user, upload_id=upload_id)
+    if upload.state == UploadState.OPEN:
+        _require_same(upload, parts)
+        if not upload.mark_completing({str(number): md5 for number, md5 in sorted(parts.items())}):
+            upload = find(user=user, upload_id=upload_id)
+    if upload.parts and (differing := PartsDifferError.between(parts, _fixed_parts(upload))):
+        raise differing
+    if upload.state == UploadState.COMPLETING:
+        finish(upload)
+    if upload.state != UploadState.COMPLETED:
+        raise UploadEndedError("The upload is being completed; ask again.")
+    return upload
+
+
+def abort(*, user: AbstractBaseUser, upload_id: int) -> None:
+    """Remove an open upload with its parts; UploadEndedError when it is complete."""
+    upload = _open(user, upload_id)
+    if not upload.mark_removing():
+        raise UploadEndedError("The upload is complete, or is being completed.")
+    remove_upload(str(upload.pk))
+
+
+def part_address(*, user: AbstractBaseUser, upload_id: int, number: int) -> storage.Address:
+    """Where the client may send a part itself; NoAddressesError when bytes must go through the service."""
+    upload = _open(user, upload_id)
+    return storage.of(upload.location).part_address(slot(upload), number)
+
+
+# What must hold before ----------------------------------------------------------------------------------------------
+
+
+def _open(user: AbstractBaseUser, upload_id: int) -> Upload:
+    upload = find(user=user, upload_id=upload_id)
+    if upload.state != UploadState.OPEN:
+        raise UploadEndedError("The upload is complete: it takes no more parts.")
+    return upload
+
+
+def _admit(upload: Upload, part: IncomingPart) -> None:
+    if not 1 <= part.number <= plan.MAX_PARTS:
+        raise InvalidInputError({"part": [f"must be from 1 to {plan.MAX_PARTS}"]})
+    size = part.size or 0
+    environment = settings.ENVIRONMENT
+    _require_size(size, environment.upload_max_part_bytes, "A part")
+    _require_size(size, upload.size if upload.size is not None else size, "A part of this file")
+    _require_quota(upload.owner_id, max(upload.size or 0, upload.received + size), beside=upload)
+    if upload.stride is None and part.size is not None:
+        stride = plan.stride(part.number, part.size, upload.part_size, upload.size)
+        Upload.objects.filter(pk=upload.pk, stride=None).update(stride=stride)
+        upload.refresh_from_db(fields=["stride"])
+
+
+def _require_size(size: int, limit: int, what: str) -> None:
+    if size > limit:
+        raise TooLargeError(f"{what} may have {limit} bytes; this one has {size}.")
+
+
+def _require_quota(user_id: int, size: int, beside: Upload | None = None) -> None:
+    quota = settings.ENVIRONMENT.user_quota_bytes
+    if quota is None:
+        return
+    stored = StoredFile.objects.kept().filter(owner_id=user_id).aggregate(total=Sum("size"))["total"] or 0
+    others = Upload.objects.unfinished().filter(owner_id=user_id)
+    if beside is not None:
+        others = others.exclude(pk=beside.pk)
+    taken = stored + others.bytes_claimed()
+    if taken + size > quota:
+        raise QuotaExceededError(f"You may have {quota} bytes here, and {taken} are taken; this needs {size}.")
+
+
+def _stored(upload: Upload) -> dict[int, StoredPart]:
+    """What the storage has of it; NoSuchUploadError when that has forgotten the upload, so that clients begin anew."""
+    try:
+        return collection(upload).stored_parts()
+    except UploadEndedError:
+        upload.refresh_from_db(fields=["state"])
+        if upload.mark_removing():
+            raise NoSuchUploadError("The storage has removed what it had of this upload: begin anew.") from None
+        raise
+
+
+def _require_same(upload: Upload, parts: Mapping[int, str]) -> None:
+    stored = _stored(upload)
+    if differing := PartsDifferError.between(parts, {number: part.etag for number, part in stored.items()}):
+        raise differing
+    size = sum(part.size for part in stored.values())
+    if upload.size is not None and size != upload.size:
+        raise SizeDiffersError(f"All parts together have {size} bytes, and the file was told to have {upload.size}.")
+    _require_size(size, settings.ENVIRONMENT.upload_max_bytes, "A file")
+
+
+def _fixed_parts(upload: Upload) -> dict[int, str]:
+    return {int(number): md5 for number, md5 in upload.parts.items()}
+
+
+# How an upload gets its row -----------------------------------------------------------------------------------------
+
+
+def _stored_already(user: AbstractBaseUser, request: UploadRequest) -> StoredFile | None:
+    """The same user's file of the same bytes: knowing a hash is not owning a file."""
+    if not request.md5 or request.size is None:
+        return None
+    same = StoredFile.objects.kept().filter(owner_id=user.pk, size=request.size, verified=True, md5=request.md5)
+    return next((stored for stored in same if _is_there(stored)), None)
+
+
+def _is_there(stored: StoredFile) -> bool:
+    return storage.of(stored.path).path(stored.path) is None or stored.untouched()
+
+
+def _create(user: AbstractBaseUser, request: UploadRequest, **facts: object) -> Upload:
+    with transaction.atomic():
+        upload = Upload.objects.create(
+            owner_id=user.pk,
+            catalog=request.catalog,
+            mode=request.mode,
+            notes=request.notes,
+            name=request.name,
+            content_type=request.content_type,
+            size=request.size,
+            md5=request.md5,
+            part_size=plan.suggested_part_size(request.size),
+            **facts,
+        )
+        upload.location = storage.for_new().location(upload.pk, upload.owner_id, upload.catalog, upload.name)
+        upload.save(update_fields=["location"])
+    return upload
+
+
+def _let_go_of_the_database() -> None:
+    """Whoever sends slowly must hold no connection that others wait for."""
+    if not connection.in_atomic_block:
+        connection.close()

@@ -1,0 +1,76 @@
+"""Files on local disk: `FILES_ROOT/<owner>/<folder>/<name>`, and `FILES_ROOT/.uploads/<id>` while they come in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Collection as Numbers
+from pathlib import Path
+
+from django.conf import settings
+
+from transfers import folders
+from transfers.engine.local import LocalCollection, LocalSource
+from transfers.engine.local.disk import sink_errors, sync_folder
+from transfers.errors import NoAddressesError
+from transfers.storage.base import Address, Slot
+
+UPLOADS = ".uploads"
+
+
+class LocalStorage:
+    """Local disk."""
+
+    def location(self, upload_id: int, owner_id: int, folder: str, name: str) -> str:  # noqa: ARG002 - names are numbered
+        """The path that the file gets, or, when that is taken, a numbered one beside it."""
+        place = self._root() / str(owner_id) / folders.safe_file_name(folder, "files")
+        return str(place / folders.safe_file_name(name, "file"))
+
+    def collection(self, slot: Slot) -> LocalCollection:
+        """A folder of the upload's own, on the file system that the file is to lie on."""
+        return LocalCollection(self._uploads() / str(slot.upload_id), slot.stride, Path(slot.location))
+
+    def source(self, location: str) -> LocalSource:
+        """The file, to read."""
+        return LocalSource(Path(location))
+
+    def path(self, location: str) -> Path:
+        """The file's path."""
+        return Path(location)
+
+    def delete(self, location: str) -> None:
+        """Remove the file, durably."""
+        path = Path(location)
+        with sink_errors(path.parent):
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                sync_folder(path.parent)
+
+    def part_address(self, slot: Slot, number: int) -> Address:  # noqa: ARG002 - there is none
+        """None: bytes go through the service."""
+        raise NoAddressesError("Files lie on local disk: send the parts to the service.")
+
+    def content_address(self, location: str, disposition: str, content_type: str) -> Address:  # noqa: ARG002 - as above
+        """None: bytes go through the service."""
+        raise NoAddressesError("Files lie on local disk: fetch them from the service.")
+
+    def sweep(self, alive: Callable[[Numbers[int]], set[int]], older_than_seconds: float) -> int:
+        """Remove the folders of uploads that are no more."""
+        uploads = self._uploads()
+        with sink_errors(uploads):
+            folders_by_id = {int(entry.name): entry for entry in uploads.glob("*") if entry.name.isdecimal()}
+            old = {number for number, entry in folders_by_id.items() if _age_seconds(entry) > older_than_seconds}
+        orphans = old - alive(old)
+        for number in orphans:
+            LocalCollection(folders_by_id[number], 1, uploads).abort()
+        return len(orphans)
+
+    def _root(self) -> Path:
+        return Path(settings.ENVIRONMENT.files_root)
+
+    def _uploads(self) -> Path:
+        return self._root() / UPLOADS
+
+
+def _age_seconds(folder: Path) -> float:
+    return time.time() - folder.stat().st_mtime

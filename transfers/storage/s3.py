@@ -1,0 +1,99 @@
+"""Files in a bucket of S3, or of a store that speaks like it: `s3://bucket/prefix/<owner>/<upload>/<folder>/<name>`.
+
+The id of the upload makes every key its file's alone, for the store would put a second file in the place of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection as Numbers
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+from transfers import folders
+from transfers.engine.s3 import (
+    S3Collection,
+    S3Place,
+    S3Source,
+    UnfinishedUpload,
+    delete_object,
+    presigned_content_url,
+    unfinished_uploads,
+)
+from transfers.storage.base import Address, Slot
+from transfers.storage.choice import SCHEME
+
+ADDRESS_SECONDS = 3600
+"""How long a signed address is good."""
+
+
+class S3Storage:
+    """S3."""
+
+    def location(self, upload_id: int, owner_id: int, folder: str, name: str) -> str:
+        """The object that the file becomes."""
+        place = _place()
+        names = (str(owner_id), str(upload_id), folders.safe_file_name(folder, "files"))
+        return f"{SCHEME}{place.bucket}/{place.key('/'.join((*names, folders.safe_file_name(name, 'file'))))}"
+
+    def collection(self, slot: Slot) -> S3Collection:
+        """A multipart upload of the store's."""
+        place, key = _found(slot.location)
+        return S3Collection(place, key, slot.collection_name, content_type=slot.content_type)
+
+    def source(self, location: str) -> S3Source:
+        """The object, to read."""
+        return S3Source(*_found(location))
+
+    def path(self, location: str) -> None:
+        """It has none."""
+
+    def delete(self, location: str) -> None:
+        """Remove the object."""
+        delete_object(*_found(location))
+
+    def part_address(self, slot: Slot, number: int) -> Address:
+        """Where whoever has it may PUT the part for an hour."""
+        url = self.collection(slot).presigned_part_url(number, ADDRESS_SECONDS)
+        return Address(url=url, method="PUT", expires_at=_expiry())
+
+    def content_address(self, location: str, disposition: str, content_type: str) -> Address:
+        """Where whoever has it may GET the file for an hour, served like this."""
+        place, key = _found(location)
+        url = presigned_content_url(place, key, ADDRESS_SECONDS, disposition=disposition, content_type=content_type)
+        return Address(url=url, method="GET", expires_at=_expiry())
+
+    def sweep(self, alive: Callable[[Numbers[int]], set[int]], older_than_seconds: float) -> int:
+        """Abort the store's multipart uploads that belong to no upload of ours any more."""
+        place = _place()
+        limit = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+        numbers = {each: _number(place, each) for each in unfinished_uploads(place) if each.initiated < limit}
+        old = {each: number for each, number in numbers.items() if number is not None}
+        kept = alive(set(old.values()))
+        orphans = [each for each, number in old.items() if number not in kept]
+        for orphan in orphans:
+            S3Collection(place, orphan.key, orphan.upload_id).abort()
+        return len(orphans)
+
+
+def _place() -> S3Place:
+    environment = settings.ENVIRONMENT
+    return S3Place(environment.s3_bucket, environment.s3_prefix, environment.s3_endpoint_url)
+
+
+def _found(location: str) -> tuple[S3Place, str]:
+    """The bucket that the location itself names, and the key in it."""
+    bucket, _, key = location.removeprefix(SCHEME).partition("/")
+    return S3Place(bucket, "", settings.ENVIRONMENT.s3_endpoint_url), key
+
+
+def _number(place: S3Place, unfinished: UnfinishedUpload) -> int | None:
+    """The id of the upload that the key was made for; None for a key that is not of our making."""
+    names = unfinished.key.removeprefix(place.key_prefix).split("/")
+    ours = unfinished.key.startswith(place.key_prefix) and len(names) == len(("owner", "upload", "folder", "name"))
+    return int(names[1]) if ours and names[1].isdecimal() else None
+
+
+def _expiry() -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=ADDRESS_SECONDS)

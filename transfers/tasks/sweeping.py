@@ -1,0 +1,47 @@
+"""What beat has done now and then: nothing stays that nobody needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Numbers
+from datetime import timedelta
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from transfers import storage
+from transfers.errors import SinkError
+from transfers.models import Upload
+from transfers.models.upload import UploadState
+from transfers.tasks.doorbell import ring
+from transfers.tasks.upload import remove_upload
+
+log = structlog.get_logger(__name__)
+
+MAX_EXPIRED = 1000
+"""Uploads that expire at once; the rest waits for the next look."""
+ORPHAN_AGE_SECONDS = 3600.0
+"""How long parts without an upload are left alone: what has just begun may not have its row yet."""
+
+
+@shared_task(name="transfers.sweep")
+def sweep() -> None:
+    """End uploads that were left lying, and remove what ended ones have left in the storage."""
+    age = timedelta(days=settings.ENVIRONMENT.upload_expiry_days)
+    for upload in Upload.objects.filter(state=UploadState.OPEN).untouched_for(age)[:MAX_EXPIRED]:
+        if upload.mark_removing(Q(touched_at__lt=Now() - age)):
+            ring(remove_upload, upload.pk)
+    for place in storage.all_used():
+        try:
+            if orphans := place.sweep(_alive, ORPHAN_AGE_SECONDS):
+                log.info("orphans removed", uploads=orphans)
+        except SinkError as error:
+            log.warning("storage not swept", code=error.code, error=error.message)
+
+
+def _alive(numbers: Numbers[int]) -> set[int]:
+    """Which of these uploads may still need their parts."""
+    alive = Upload.objects.exclude(state=UploadState.COMPLETED)
+    return set(alive.filter(pk__in=list(numbers)).values_list("pk", flat=True))
