@@ -152,7 +152,7 @@ class Collection(Protocol):
     def write_part(self, number: int, reader: Reader, size: int | None, md5: str = "") -> StoredPart:
         """Store the reader's bytes as this part, durably, in place of what it was before.
 
-        `size` is how many bytes to expect, at most, None when that is not known. With `md5`, as hex, bytes of another
+        `size` is how many bytes to expect, None when that is not known. With `md5`, as hex, bytes of another
         MD5 are refused (PartChecksumError). Whatever fails leaves the part as it was.
         """
 

@@ -23,6 +23,7 @@ class UploadState(models.TextChoices):
 
 
 UNFINISHED = (UploadState.OPEN, UploadState.COMPLETING)
+WITHOUT_FILE = Q(stored_file=None) | Q(stored_file__deleted_at__isnull=False)
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):
@@ -30,8 +31,12 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
     def visible_to(self, user: Any) -> Self:
         """Those that this user may see: their own, and for staff everybody's."""
-        known = self.exclude(state=UploadState.REMOVING)
+        known = self.exclude(state=UploadState.REMOVING).exclude(Q(state=UploadState.COMPLETED) & WITHOUT_FILE)
         return known if user.is_staff else known.filter(owner=user)
+
+    def outlived(self) -> Self:
+        """Those whose file was deleted."""
+        return self.filter(state=UploadState.COMPLETED, stored_file=None)
 
     def unfinished(self) -> Self:
         """Those that hold bytes beside the stored files."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from transfers.engine.base import Collection, Source
+from transfers.engine.base import Collected, Collection, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,9 @@ class Storage(Protocol):
 
     def collection(self, slot: Slot) -> Collection:
         """Where the parts of an upload come together."""
+
+    def location_of(self, slot: Slot, collected: Collected) -> str:
+        """Where the upload's file turned out to lie."""
 
     def source(self, location: str) -> Source:
         """A file at rest, to read."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from transfers import folders
+from transfers.engine.base import Collected
 from transfers.engine.local import LocalCollection, LocalSource
 from transfers.engine.local.disk import sink_errors, sync_folder
 from transfers.errors import NoAddressesError
@@ -29,6 +30,10 @@ class LocalStorage:
     def collection(self, slot: Slot) -> LocalCollection:
         """A folder of the upload's own, on the file system that the file is to lie on."""
         return LocalCollection(self._uploads() / str(slot.upload_id), slot.stride, Path(slot.location))
+
+    def location_of(self, slot: Slot, collected: Collected) -> str:  # noqa: ARG002 - names are numbered
+        """The path that was free."""
+        return collected.location
 
     def source(self, location: str) -> LocalSource:
         """The file, to read."""

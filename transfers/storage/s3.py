@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 
 from transfers import folders
+from transfers.engine.base import Collected
 from transfers.engine.s3 import (
     S3Collection,
     S3Place,
@@ -41,6 +42,10 @@ class S3Storage:
         """A multipart upload of the store's."""
         place, key = _found(slot.location)
         return S3Collection(place, key, slot.collection_name, content_type=slot.content_type)
+
+    def location_of(self, slot: Slot, collected: Collected) -> str:  # noqa: ARG002 - the key is the upload's alone
+        """Where it was to lie."""
+        return slot.location
 
     def source(self, location: str) -> S3Source:
         """The object, to read."""

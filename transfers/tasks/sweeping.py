@@ -28,11 +28,12 @@ ORPHAN_AGE_SECONDS = 3600.0
 
 @shared_task(name="transfers.sweep")
 def sweep() -> None:
-    """End uploads that were left lying, and remove what ended ones have left in the storage."""
+    """End uploads that were left lying, and remove what ended ones have left."""
     age = timedelta(days=settings.ENVIRONMENT.upload_expiry_days)
     for upload in Upload.objects.filter(state=UploadState.OPEN).untouched_for(age)[:MAX_EXPIRED]:
         if upload.mark_removing(Q(touched_at__lt=Now() - age)):
             ring(remove_upload, upload.pk)
+    Upload.objects.outlived().untouched_for(age).delete()
     for place in storage.all_used():
         try:
             if orphans := place.sweep(_alive, ORPHAN_AGE_SECONDS):

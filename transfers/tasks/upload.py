@@ -66,15 +66,16 @@ def finish(upload: Upload) -> None:
 
 def _record(upload: Upload, collected: Collected) -> None:
     """Write down the file and that the upload is complete, both or neither, unless somebody else has."""
+    location = storage.of(upload.location).location_of(slot(upload), collected)
     with transaction.atomic():
         if upload.mark_finishing():
             # Whoever had a file of this name before has it no more, or it would not have been free.
-            StoredFile.objects.filter(path=collected.location).delete()
+            StoredFile.objects.filter(path=location).delete()
             stored = StoredFile.objects.create(
                 owner_id=upload.owner_id,
                 name=upload.name,
                 folder=upload.catalog,
-                path=collected.location,
+                path=location,
                 size=collected.size,
                 modified_ns=collected.modified_ns,
                 content_type=upload.content_type,

@@ -6,8 +6,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,93 +14,42 @@ from pathlib import Path
 from transfers.engine.base import CHUNK_BYTES, Collected, Reader, StoredPart
 from transfers.engine.local.disk import fdatasync, sink_errors, sync_folder, write_all
 from transfers.engine.local.names import link, name_of, numbered
+from transfers.engine.local.part_journal import IN_PLACE, PartJournal, Slot
 from transfers.engine.plan import MAX_PARTS
 from transfers.errors import OutOfSpaceError, PartChecksumError, PartsDifferError, SinkError
 
-IN_PLACE = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """What the journal knows of one part: its size and MD5, and where its bytes are."""
-
-    size: int
-    md5: bytes
-    place: int
-    """`IN_PLACE`, or the number in the name of the file beside that has the part."""
-
-
-class _PartJournal:
-    """The stored parts: a record each, added after the bytes are synced; a part's last record counts.
-
-    What stood there is never written over, so a write that is torn loses nothing: its record fails its check.
-    """
-
-    _RECORD = struct.Struct("<IQ16sII")  # number, size, MD5, place, check
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @contextmanager
-    def held(self) -> Iterator[int]:
-        """Open the journal for ourselves alone, among all threads, processes and hosts."""
-        fileno = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fileno, fcntl.LOCK_EX)
-            yield fileno
-        finally:
-            os.close(fileno)
-
-    def read(self) -> dict[int, _Slot]:
-        """All stored parts by number, in order."""
-        try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
-            return {}
-        found = {}
-        for record in self._RECORD.iter_unpack(content[: self._whole(len(content))]):
-            number, size, md5, place, check = record
-            if check == self._check(number, size, md5, place):
-                found[number] = _Slot(size, md5, place)
-        return dict(sorted(found.items()))
-
-    def write(self, fileno: int, number: int, slot: _Slot) -> None:
-        """Note a part, durably."""
-        check = self._check(number, slot.size, slot.md5, slot.place)
-        record = self._RECORD.pack(number, slot.size, slot.md5, slot.place, check)
-        write_all(fileno, memoryview(record), self._whole(os.fstat(fileno).st_size))
-        fdatasync(fileno)
-
-    def _whole(self, size: int) -> int:
-        """The size without a last record that was torn."""
-        return size // self._RECORD.size * self._RECORD.size
-
-    def _check(self, number: int, size: int, md5: bytes, place: int) -> int:
-        return zlib.crc32(struct.pack("<IQ16sI", number, size, md5, place), 1)
+PART_CHUNK_BYTES = 2**18
+"""Bytes moved at once: sockets seldom give more, and hundreds of senders may be at it."""
+MAX_TAIL_BYTES = 2
+"""How many bytes a part may have more than expected: a form may lack its last line break, and then the file in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Incoming:
-    """A part on its way: its bytes, how many there are at most, and the MD5 that came with them, if one did."""
+    """A part on its way: its bytes, and the MD5 that came with them, if one did."""
 
     reader: Reader
-    size: int | None
     md5: str
 
-    def pour(self, fileno: int, offset: int) -> _Slot:
-        """Write all of it at the offset; what its size and MD5 turned out to be."""
+    def pour(self, fileno: int, offset: int, room: int | None) -> tuple[Slot, bytes]:
+        """Write all of it at the offset, where there is room for so many bytes; what its size and MD5 turned out to be.
+
+        A few bytes more than there is room for are handed back; SinkError for more than a few.
+        """
         md5 = hashlib.md5(usedforsecurity=False)
-        buffer = memoryview(bytearray(CHUNK_BYTES if self.size is None else min(CHUNK_BYTES, self.size + 1)))
-        written = 0
+        buffer = memoryview(bytearray(PART_CHUNK_BYTES))
+        written, tail = 0, b""
         while count := self.reader.readinto(buffer):
-            if self.size is not None and written + count > self.size:
-                raise SinkError(f"the part has more than the {self.size} bytes that were told")
-            write_all(fileno, buffer[:count], offset + written)
+            fitting = count if room is None else min(count, room - written)
+            tail += bytes(buffer[fitting:count])
+            if len(tail) > MAX_TAIL_BYTES:
+                raise SinkError(f"the part has more than {room} bytes, and less were expected")
+            write_all(fileno, buffer[:fitting], offset + written)
             md5.update(buffer[:count])
-            written += count
+            written += fitting
         if self.md5 and self.md5 != md5.hexdigest():
             raise PartChecksumError(f"The part has the MD5 {md5.hexdigest()}, not the {self.md5} that was told.")
-        return _Slot(written, md5.digest(), IN_PLACE)
+        return Slot(written + len(tail), md5.digest(), IN_PLACE), tail
 
 
 class LocalCollection:
@@ -122,7 +69,7 @@ class LocalCollection:
         self._path = path
         self._data_path = folder / "data"
         self._whole_path = folder / "whole"
-        self._journal = _PartJournal(folder / "journal")
+        self._journal = PartJournal(folder / "journal")
 
     def begin(self, size: int | None) -> str:
         """Make the folder; OutOfSpaceError when its file system has not `size` bytes left. It needs no name.
@@ -130,7 +77,12 @@ class LocalCollection:
         The space is not claimed: a number in a request must not be able to fill the disk.
         """
         with sink_errors(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            if not self._journal.exists():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with self._journal.held():
+                    self._data_path.touch(mode=0o644)
+                for folder in (self._folder, self._folder.parent, self._folder.parent.parent):
+                    sync_folder(folder)
             left = os.statvfs(self._folder)
         if size and size > left.f_bavail * left.f_frsize:
             raise OutOfSpaceError(f"{size} bytes are more than the storage has left")
@@ -143,7 +95,7 @@ class LocalCollection:
     def write_part(self, number: int, reader: Reader, size: int | None, md5: str = "") -> StoredPart:
         """Store the reader's bytes as this part, synced, in the place of what it was before.
 
-        `size` is how many bytes to expect, at most; with it they stream to their final place. A reader that fails, or
+        `size` is how many bytes to expect; with it they stream to their final place. A reader that fails, or
         bytes of another MD5 than `md5` as hex (PartChecksumError), leave the part as it was.
         """
         if not 1 <= number <= MAX_PARTS:
@@ -151,11 +103,9 @@ class LocalCollection:
         with sink_errors(self._folder), ExitStack() as closing:
             locked = closing.enter_context(self._lock(number))
             fits = size is not None and size <= self._stride
-            part = _Incoming(reader, size, md5)
-            if locked and fits and number not in self._journal.read():
-                stored = self._write(self._data_path, (number - 1) * self._stride, part)
-                with self._journal.held() as journal:
-                    self._note(journal, number, stored)
+            part = _Incoming(reader, md5)
+            if locked and fits and self._journal.slot(number) is None:
+                stored = self._write_in_place(number, part)
             else:
                 stored = self._write_beside(number, part, may_move=locked)
         return StoredPart(number, stored.size, stored.md5.hex())
@@ -184,6 +134,7 @@ class LocalCollection:
     def abort(self) -> None:
         """Remove the folder with all that is in it; a file that got its name keeps it."""
         with sink_errors(self._folder), suppress(FileNotFoundError):
+            self._journal.forget()
             for entry in self._folder.iterdir():
                 entry.unlink(missing_ok=True)
             self._folder.rmdir()
@@ -205,27 +156,41 @@ class LocalCollection:
         finally:
             os.close(fileno)
 
-    def _write(self, path: Path, offset: int, part: _Incoming) -> _Slot:
+    def _write_in_place(self, number: int, part: _Incoming) -> Slot:
+        stored, tail = self._write(self._data_path, (number - 1) * self._stride, part, self._stride)
+        if tail:  # a little more than was expected: the place is too small for it
+            beside = Slot(stored.size, stored.md5, _new_place())
+            path = self._beside(number, beside.place)
+            _copy_into(self._data_path, path, 0, (number - 1) * self._stride, self._stride)
+            _append(path, tail)
+            sync_folder(self._folder)
+            stored = beside
+        with self._journal.held() as journal:
+            self._note(journal, number, stored)
+        return stored
+
+    def _write(self, path: Path, offset: int, part: _Incoming, room: int | None) -> tuple[Slot, bytes]:
         fileno = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fileno, fcntl.LOCK_SH)  # whoever completes sees that somebody writes here
-            stored = part.pour(fileno, offset)
+            stored, tail = part.pour(fileno, offset, room)
             fdatasync(fileno)
         finally:
             os.close(fileno)
-        return stored
+        return stored, tail
 
-    def _write_beside(self, number: int, part: _Incoming, *, may_move: bool) -> _Slot:
-        place = secrets.randbelow(2**32 - 1) + 1
+    def _write_beside(self, number: int, part: _Incoming, *, may_move: bool) -> Slot:
+        place = _new_place()
         beside = self._beside(number, place)
         try:
-            written = self._write(beside, 0, part)
+            written, _ = self._write(beside, 0, part, None)
+            sync_folder(self._folder)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-        stored = _Slot(written.size, written.md5, place)
+        stored = Slot(written.size, written.md5, place)
         with self._journal.held() as journal:
-            before = self._journal.read().get(number)
+            before = self._journal.slot(number)
             if before is not None and (before.size, before.md5) == (stored.size, stored.md5):
                 beside.unlink()
                 return before
@@ -234,27 +199,27 @@ class LocalCollection:
                 self._move_in(journal, number, stored)
         return stored
 
-    def _note(self, journal: int, number: int, slot: _Slot) -> None:
+    def _note(self, journal: int, number: int, slot: Slot) -> None:
         """Let the part be this from now on; what it was before is forgotten."""
         if self._whole_path.exists():
             self._forget_beside(number, slot)
             raise SinkError("the file is complete: no part of it is taken any more")
-        before = self._journal.read().get(number)
+        before = self._journal.slot(number)
         self._journal.write(journal, number, slot)
         self._forget_beside(number, before)
 
-    def _move_in(self, journal: int, number: int, slot: _Slot) -> None:
+    def _move_in(self, journal: int, number: int, slot: Slot) -> None:
         """Copy a part from beside to its place, which we hold the lock of, if it fits there."""
         if slot.size > self._stride:
             return
         _copy_into(self._beside(number, slot.place), self._data_path, (number - 1) * self._stride)
-        self._note(journal, number, _Slot(slot.size, slot.md5, IN_PLACE))
+        self._note(journal, number, Slot(slot.size, slot.md5, IN_PLACE))
         self._forget_beside(number, slot)
 
     def _beside(self, number: int, place: int) -> Path:
         return self._folder / f"{number}.{place:08x}"
 
-    def _forget_beside(self, number: int, slot: _Slot | None) -> None:
+    def _forget_beside(self, number: int, slot: Slot | None) -> None:
         if slot is not None and slot.place != IN_PLACE:
             self._beside(number, slot.place).unlink(missing_ok=True)
 
@@ -273,7 +238,7 @@ class LocalCollection:
         if not (aligned and all(slot.place == IN_PLACE for slot in slots.values()) and self._cut(slots)):
             self._assemble(slots)
 
-    def _cut(self, slots: Mapping[int, _Slot]) -> bool:
+    def _cut(self, slots: Mapping[int, Slot]) -> bool:
         """Cut the data file to its size and call it whole; False while somebody writes in it."""
         fileno = os.open(self._data_path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -287,7 +252,7 @@ class LocalCollection:
             os.close(fileno)
         return True
 
-    def _assemble(self, slots: Mapping[int, _Slot]) -> None:
+    def _assemble(self, slots: Mapping[int, Slot]) -> None:
         """Put the parts together in a new file, which no late writer has open, by moving ranges in the kernel."""
         fresh = self._folder / "whole.new"
         fresh.unlink(missing_ok=True)
@@ -299,6 +264,17 @@ class LocalCollection:
                 _copy_into(self._beside(number, slot.place), fresh, offset)
             offset += slot.size
         fresh.replace(self._whole_path)
+
+
+def _new_place() -> int:
+    return secrets.randbelow(2**32 - 1) + 1
+
+
+def _append(path: Path, tail: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(tail)
+        file.flush()
+        fdatasync(file.fileno())
 
 
 def _copy_into(source: Path, target: Path, offset: int, start: int = 0, size: int | None = None) -> None:

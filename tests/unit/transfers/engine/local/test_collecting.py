@@ -111,10 +111,19 @@ def test_a_part_that_breaks_off_leaves_what_was_stored(collection: LocalCollecti
     assert {number: part.etag for number, part in collection.stored_parts().items()} == md5s({1: PARTS[1]})
 
 
-def test_a_part_of_more_bytes_than_told_is_refused(collection: LocalCollection) -> None:
+def test_a_part_of_much_more_than_was_expected_is_refused(collection: LocalCollection) -> None:
     with pytest.raises(SinkError):
-        send(collection, 1, b"abc", 2)
+        send(collection, 1, b"x" * (STRIDE + 3), STRIDE)
     assert collection.stored_parts() == {}
+
+
+def test_a_part_of_a_little_more_than_was_expected_is_kept_and_touches_no_other(
+    collection: LocalCollection, tmp_path: Path
+) -> None:
+    parts = {1: b"a" * (STRIDE + 2), 2: b"b" * (STRIDE + 1), 3: b"c" * 9}
+    for number in (2, 1, 3):
+        send(collection, number, parts[number], min(len(parts[number]), STRIDE))
+    assert completed(collection, parts, tmp_path) == b"".join(parts.values())
 
 
 def test_a_part_of_another_md5_than_told_leaves_what_was_stored(collection: LocalCollection) -> None:
