@@ -9,9 +9,12 @@ from transfers.engine.plan import (
     MAX_SHARED_PART_BYTES,
     MIB,
     MIN_SHARED_PART_BYTES,
+    SUGGESTED_PART_BYTES,
     Part,
     Plan,
     shared,
+    stride,
+    suggested_part_size,
     whole,
 )
 
@@ -98,3 +101,79 @@ def test_a_shared_file_of_any_size_stays_within_the_limits(size: int) -> None:
     assert plan.part_size <= MAX_SHARED_PART_BYTES or len(plan) > MAX_PARTS - 2
     last = plan.part(len(plan))
     assert last.end == size
+
+
+@pytest.mark.parametrize(
+    ("size", "suggested"),
+    [
+        pytest.param(None, 20 * MIB, id="unknown"),
+        pytest.param(0, 20 * MIB, id="empty"),
+        pytest.param(1, 20 * MIB, id="a byte"),
+        pytest.param(215 * MIB, 20 * MIB, id="the contract's example"),
+        pytest.param(200_000 * MIB, 20 * MIB, id="what 10,000 such parts just hold"),
+        pytest.param(200_000 * MIB + 1, 20 * MIB + 1, id="a byte more than they hold"),
+        pytest.param(5 * TIB, -(-5 * TIB // 10_000), id="the largest upload"),
+    ],
+)
+def test_how_large_the_parts_of_an_upload_should_be(size: int | None, suggested: int) -> None:
+    assert suggested_part_size(size) == suggested
+
+
+@given(st.integers(0, 50 * TIB))
+def test_no_upload_needs_more_parts_than_there_may_be(size: int) -> None:
+    part_size = suggested_part_size(size)
+    assert part_size >= SUGGESTED_PART_BYTES == 20_971_520
+    assert -(-size // part_size) <= MAX_PARTS
+    assert part_size == SUGGESTED_PART_BYTES or (part_size - 1) * MAX_PARTS < size, "no larger than it must be"
+
+
+@pytest.mark.parametrize(
+    ("number", "part_size", "size", "expected"),
+    [
+        pytest.param(1, 100, None, 100, id="the first part tells"),
+        pytest.param(1, 100, 1000, 100, id="the first part tells, whatever the size"),
+        pytest.param(1, 0, 0, 1, id="an empty file"),
+        pytest.param(1, 7, 7, 7, id="the only part"),
+        pytest.param(3, 64, None, 64, id="a later part of the suggested size"),
+        pytest.param(3, 128, 1000, 128, id="a later part that is larger"),
+        pytest.param(3, 40, 2 * 64 + 40, 64, id="the last part, its file of the suggested parts"),
+        pytest.param(3, 40, 1000, 40, id="a part amid a file of smaller parts"),
+        pytest.param(3, 40, None, 64, id="a crooked size, likely the last one"),
+        pytest.param(3, 0, None, 1, id="an empty one, of which nothing can be guessed"),
+        pytest.param(2, 0, 64, 64, id="an empty last one"),
+    ],
+)
+def test_what_the_first_part_to_come_lets_one_guess(
+    number: int, part_size: int, size: int | None, expected: int
+) -> None:
+    assert stride(number, part_size, 64, size) == expected
+
+
+def test_a_round_part_is_not_taken_for_the_last() -> None:
+    assert stride(5, 8 * MIB, SUGGESTED_PART_BYTES, None) == 8 * MIB
+    assert stride(5, 8 * MIB + 1, SUGGESTED_PART_BYTES, None) == SUGGESTED_PART_BYTES
+
+
+@given(size=st.integers(1, 10**9), part_size=st.integers(1, 10**9), data=st.data())
+def test_whichever_part_of_a_file_of_suggested_parts_comes_first_its_place_is_right(
+    size: int, part_size: int, data: st.DataObject
+) -> None:
+    plan = Plan(size, max(part_size, -(-size // MAX_PARTS)))
+    part = plan.part(data.draw(st.integers(1, len(plan))))
+    told = data.draw(st.sampled_from([size, None]) if part.number < len(plan) else st.just(size))
+    assert part.size is not None
+    guessed = stride(part.number, part.size, plan.part_size, told)
+    assert guessed == plan.part_size or len(plan) == 1
+    assert guessed >= part.size
+
+
+@given(
+    number=st.integers(1, MAX_PARTS),
+    part_size=st.integers(0, 10**13),
+    suggested=st.integers(1, 10**13),
+    size=st.none() | st.integers(0, 10**13),
+)
+def test_a_part_always_fits_in_what_it_lets_one_guess(
+    number: int, part_size: int, suggested: int, size: int | None
+) -> None:
+    assert stride(number, part_size, suggested, size) >= max(part_size, 1)
