@@ -220,6 +220,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:transfers_download_changelist"),
                     },
                     {
+                        "title": "Uploads",
+                        "icon": "upload",
+                        "link": reverse_lazy("admin:transfers_upload_changelist"),
+                    },
+                    {
                         "title": "Stored files",
                         "icon": "draft",
                         "link": reverse_lazy("admin:transfers_storedfile_changelist"),

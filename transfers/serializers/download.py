@@ -10,7 +10,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from transfers import folders
-from transfers.models import Download, DownloadAttempt, StoredFile
+from transfers.models import Download, DownloadAttempt
+from transfers.serializers.stored_file import StoredFileSerializer
 from transfers.services.download import DownloadRequest
 
 MAX_URL_CHARACTERS = 8192
@@ -61,20 +62,6 @@ class DownloadRequestSerializer(serializers.Serializer[DownloadRequest]):
             fid=validated_data.get("fid") or "",
             output_folder=validated_data.get("outputFolder") or "",
         )
-
-
-class StoredFileSerializer(serializers.ModelSerializer[StoredFile]):
-    """A stored file."""
-
-    contentType = serializers.CharField(source="content_type")  # noqa: N815
-    createdOn = serializers.DateTimeField(source="created_at")  # noqa: N815
-
-    class Meta:
-        """Read only."""
-
-        model = StoredFile
-        fields = ["id", "name", "size", "contentType", "folder", "md5", "sha256", "crc32", "verified", "createdOn"]
-        read_only_fields = fields
 
 
 class AttemptSerializer(serializers.ModelSerializer[DownloadAttempt]):

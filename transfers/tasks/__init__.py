@@ -3,6 +3,7 @@
 from transfers.tasks.checksums import take_checksums
 from transfers.tasks.download import fetch_download, join_download
 from transfers.tasks.housekeeping import reap
+from transfers.tasks.removal import remove_file
 from transfers.tasks.sweeping import sweep
 from transfers.tasks.upload import complete_upload, remove_upload
 
@@ -11,6 +12,7 @@ __all__ = [
     "fetch_download",
     "join_download",
     "reap",
+    "remove_file",
     "remove_upload",
     "sweep",
     "take_checksums",

@@ -16,6 +16,7 @@ from transfers.tasks.checksums import take_checksums
 from transfers.tasks.doorbell import TRANSFERS, ring, waiting
 from transfers.tasks.download import fetch_download
 from transfers.tasks.events import tell_state
+from transfers.tasks.removal import ring_for_deleted
 from transfers.tasks.upload import complete_upload, remove_upload
 
 MAX_RINGS = 200
@@ -46,6 +47,7 @@ def reap() -> None:
     unhashed = StoredFile.objects.unhashed().filter(leases.free())
     for stored in unhashed.filter(Q(lease_expires_at__isnull=False) | Q(created_at__lte=Now() - age))[:MAX_RINGS]:
         ring(take_checksums, stored.pk)
+    ring_for_deleted(age, MAX_RINGS)
     for state, task in ((UploadState.COMPLETING, complete_upload), (UploadState.REMOVING, remove_upload)):
         left_behind = Upload.objects.filter(state=state).untouched_for(LEFT_BEHIND)
         for upload_id in left_behind.values_list("pk", flat=True)[:MAX_RINGS]:

@@ -13,16 +13,21 @@ from a2wsgi import WSGIMiddleware
 from asgiref.sync import async_to_sync
 
 from config import edge as edge_module
-from config.edge import Application, Message, Receive, Scope, Send, edge, passable
+from config.edge import BULK, Application, Message, Receive, Scope, Send, edge, passable
 
 LIMIT = 2**20
 TIMEOUT_SECONDS = 10
 
 
 class Exchange:
-    """One request put to an application, message by message; what it answered and when it was asked."""
+    """One request put to an application, message by message; what it answered and when it was asked.
 
-    def __init__(self, http: Application, *events: Message | None, **headers: str) -> None:
+    It is the application for everything, unless there is another one for what brings files.
+    """
+
+    def __init__(
+        self, http: Application, *events: Message | None, bulk: Application | None = None, **headers: str
+    ) -> None:
         self.events = list(events)
         self.received = 0
         self.sent: list[Message] = []
@@ -35,6 +40,7 @@ class Exchange:
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         }
         self._http = http
+        self._bulk = bulk or http
 
     async def receive(self) -> Message:
         self.received += 1
@@ -48,7 +54,7 @@ class Exchange:
         self.sent.append(message)
 
     def run(self) -> Exchange:
-        application = edge(http=self._http, websocket=unreachable, unsized_bytes=LIMIT)
+        application = edge(http=self._http, bulk=self._bulk, websocket=unreachable, unsized_bytes=LIMIT)
         asyncio.run(asyncio.wait_for(application(self.scope, self.receive, self.send), TIMEOUT_SECONDS))
         return self
 
@@ -218,6 +224,64 @@ def test_only_a_small_body_is_awaited_before_the_application_is_asked() -> None:
     assert asked_before_body()
 
 
+def taken_by(path: str, *events: Message, **headers: str) -> str:
+    """Which of the applications takes the request."""
+    taken: list[str] = []
+
+    def named(name: str) -> Application:
+        async def take(scope: Scope, receive: Receive, send: Send) -> None:
+            taken.append(name)
+
+        return take
+
+    exchange = Exchange(named("http"), *events, bulk=named("bulk"), **headers)
+    exchange.scope["path"] = path
+    exchange.run()
+    return ", ".join(taken)
+
+
+@pytest.mark.parametrize("path", [BULK, f"{BULK}/", f"{BULK}/1/parts/2", f"{BULK}/1/parts/2/"])
+@pytest.mark.parametrize(
+    ("headers", "events", "expected"),
+    [
+        pytest.param({"content_length": str(LIMIT + 1)}, [], "bulk", id="more than is awaited"),
+        pytest.param({"content_length": str(2**40)}, [], "bulk", id="far more"),
+        pytest.param({"content_length": str(LIMIT)}, [piece(b"x" * LIMIT)], "http", id="what is awaited"),
+        pytest.param({"content_length": "4"}, [piece(b"abcd")], "http", id="little"),
+        pytest.param({"content_length": "4", "expect": "100-continue"}, [], "bulk", id="little, and asked for first"),
+        pytest.param({"transfer_encoding": "chunked"}, [piece(b"abcd")], "http", id="little, without a length"),
+    ],
+)
+def test_a_body_that_brings_a_file_and_is_not_awaited_has_an_application_of_its_own(
+    path: str, headers: dict[str, str], events: list[Message], expected: str
+) -> None:
+    assert taken_by(path, *events, **headers) == expected
+
+
+@pytest.mark.parametrize("path", ["/", "/api/file/download", BULK.rpartition("/")[0], f"/x{BULK}", "/admin"])
+def test_no_other_body_gets_there(path: str) -> None:
+    assert taken_by(path, content_length=str(2**30)) == "http"
+    assert taken_by(path, content_length="4", expect="100-continue") == "http"
+
+
+def test_what_is_too_large_and_has_no_length_gets_nowhere() -> None:
+    pieces = [piece(b"x" * 2**19, more=True)] * 3
+    assert taken_by(BULK, *pieces, transfer_encoding="chunked") == ""
+
+
+def test_nothing_of_a_body_that_brings_a_file_is_read_before() -> None:
+    before: list[int] = []
+
+    async def look(scope: Scope, receive: Receive, send: Send) -> None:
+        before.append(exchange.received)
+
+    exchange = Exchange(unreachable, bulk=look, content_length=str(LIMIT + 1))
+    exchange.scope["path"] = BULK
+    exchange.run()
+
+    assert before == [0]
+
+
 def test_a_body_without_a_length_is_given_one() -> None:
     exchange = Exchange(bridged(echoing), piece(b"ab", more=True), piece(b"cd"), transfer_encoding="chunked").run()
 
@@ -265,7 +329,7 @@ def test_underscored_headers_reach_neither_kind_of_application() -> None:
     async def look(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append((scope["type"], scope["headers"]))
 
-    application = edge(http=look, websocket=look, unsized_bytes=LIMIT)
+    application = edge(http=look, bulk=look, websocket=look, unsized_bytes=LIMIT)
     for kind in ("http", "websocket"):
         scope = {"type": kind, "path": "/", "headers": [(b"x_user", b"1"), (b"http_token", b"t")]}
         async_to_sync(application)(scope, unreachable, unreachable)  # type: ignore[arg-type]
@@ -283,7 +347,7 @@ def test_a_server_that_asks_is_told_that_we_start_and_stop() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    application = edge(http=unreachable, websocket=unreachable, unsized_bytes=LIMIT)
+    application = edge(http=unreachable, bulk=unreachable, websocket=unreachable, unsized_bytes=LIMIT)
     async_to_sync(application)({"type": "lifespan"}, receive, send)
 
     assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

@@ -1,0 +1,87 @@
+"""Looking up, opening and deleting stored files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from io import FileIO
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from transfers import storage
+from transfers.engine.local.disk import sink_errors
+from transfers.errors import NoAddressesError
+from transfers.models import Download, StoredFile, Upload
+from transfers.models.stored_file import StoredFileQuerySet
+from transfers.tasks import remove_file
+from transfers.tasks.doorbell import ring
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
+"""What is told where there is none: nothing, a folder, a link that leads nowhere, a socket."""
+
+
+def visible(*, user: AbstractBaseUser, folder: str | None = None, text: str = "") -> StoredFileQuerySet:
+    """The files that this user may see, newest first: those of the folder, with the text in any case in their names."""
+    rows = StoredFile.objects.visible_to(user).order_by("-id")
+    if folder is not None:
+        rows = rows.filter(folder=folder)
+    # SQLite compares letters beyond ASCII without their cases by regular expressions only.
+    return rows.filter(name__iregex=re.escape(text)) if text else rows
+
+
+def delete(*, user: AbstractBaseUser, stored_file_id: int) -> bool:
+    """Delete a file for everybody; its bytes follow. False when the user has none of this id.
+
+    What must keep a file from being deleted belongs into the one UPDATE.
+    """
+    with transaction.atomic():
+        row = StoredFile.objects.visible_to(user).filter(pk=stored_file_id)
+        # Whoever takes its checksums loses the lease, and stops.
+        fenced = {"lease_epoch": F("lease_epoch") + 1, "lease_expires_at": None, "lease_owner": ""}
+        if not row.update(deleted_at=Now(), **fenced):
+            return False
+        # What brought it must neither show it nor, started again, find it or take its place while it is being removed.
+        for origin in (Download, Upload):
+            origin.objects.filter(stored_file_id=stored_file_id).update(stored_file=None)
+        transaction.on_commit(lambda: ring(remove_file, stored_file_id))
+    return True
+
+
+def address(*, stored: StoredFile, disposition: str, content_type: str) -> storage.Address | None:
+    """Where the storage itself serves the file under these headers; None where the service has to."""
+    try:
+        return storage.of(stored.path).content_address(stored.path, disposition, content_type)
+    except NoAddressesError:
+        return None
+
+
+def opened(*, stored: StoredFile) -> FileIO | None:
+    """The file on our disk, open to read; None when it is not at its place any more as it was stored."""
+    path = storage.of(stored.path).path(stored.path)
+    if path is None:
+        return None
+    with sink_errors(path.parent):
+        try:
+            file = FileIO(path, opener=_at_once)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return None
+            raise
+        if _is(stored, os.fstat(file.fileno())):
+            return file
+    file.close()
+    return None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open it, and do not wait for the other end of a pipe that somebody put there."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _is(stored: StoredFile, status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (stored.size, stored.modified_ns)

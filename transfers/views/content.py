@@ -1,0 +1,210 @@
+"""`/files/{id}/content`: a stored file's bytes, as RFC 9110 has it, and never run in the browser's context."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.request import Request
+
+from transfers import folders
+from transfers.models import StoredFile
+from transfers.services import stored_file as files
+from transfers.views import ranges
+from transfers.views.conditions import Validators
+from transfers.views.slices import FileSlices, SlicedResponse
+from transfers.views.stored_file import PROBLEM, StoredFileAPIView
+
+ANY_TYPE = "application/octet-stream"
+FALLBACK_NAME = "file"
+SHOWN_TYPES = frozenset(
+    f"image/{kind}" for kind in ("apng", "avif", "bmp", "gif", "jpeg", "png", "vnd.microsoft.icon", "webp", "x-icon")
+) | {"text/plain", "application/pdf"}
+"""What a browser may show in place of saving it, besides sound and film: nothing that could hold a script of a page."""
+_MEDIA_TYPE = re.compile(r"([\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127})(\s*;\s*charset=[\w.:+-]{1,40})?", re.ASCII)
+_OF_MANY = ("multipart/", "message/")
+"""Types that would make a client take the file apart."""
+
+
+class PreconditionFailedError(APIException):
+    """The file is not the version that the client asks about."""
+
+    status_code = HTTPStatus.PRECONDITION_FAILED
+    default_detail = "The file is another version than the request asks for."
+    default_code = "precondition_failed"
+
+
+class RangeNotSatisfiableError(APIException):
+    """The file has none of the bytes that were asked for."""
+
+    status_code = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    default_detail = "The file has none of the bytes that were asked for."
+    default_code = "range_not_satisfiable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent of a file, and under which headers."""
+
+    status: HTTPStatus
+    headers: Mapping[str, str]
+    pieces: Sequence[bytes | range]
+
+
+class ContentView(StoredFileAPIView):
+    """The bytes of a stored file."""
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002
+        """Answer whatever is accepted: there is one form of the bytes."""
+        return super().perform_content_negotiation(request, force=True)
+
+    @extend_schema(
+        operation_id="file_content",
+        parameters=[
+            OpenApiParameter(
+                "disposition",
+                str,
+                enum=["attachment", "inline"],
+                description="`inline` lets a browser show pictures, sound, film, plain text and PDF.",
+            ),
+            OpenApiParameter("Range", str, "header", description="`bytes=0-99`, `bytes=100-`, `bytes=-5`, or several."),
+            *(
+                OpenApiParameter(name, str, "header")
+                for name in ("If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+            ),
+        ],
+        responses={
+            (200, ANY_TYPE): OpenApiTypes.BINARY,
+            (206, ANY_TYPE): OpenApiTypes.BINARY,
+            302: OpenApiResponse(None, "The storage's own address, signed."),
+            304: OpenApiResponse(None, "The client has it."),
+            **dict.fromkeys((401, 404, 412, 416, 503), PROBLEM),
+        },
+    )
+    def get(self, request: Request, pk: str) -> HttpResponseBase:
+        """Send the file, or ranges of it."""
+        stored = self.found(request, pk)
+        headers = headers_of(stored, inline=request.query_params.get("disposition") == "inline")
+        if response := self._elsewhere(stored, headers):
+            return response
+        file = files.opened(stored=stored)
+        if file is None:
+            raise NotFound("The file is not at its place any more as it was stored.", "file_missing")
+        with ExitStack() as opened:
+            opened.enter_context(file)
+            if location := internal_location(stored.path):
+                return HttpResponse(headers={**headers, "X-Accel-Redirect": location})
+            answer = self._answer(stored, headers)
+            if request.method == "HEAD" or not answer.pieces:
+                return SlicedResponse(FileSlices(None, ()), status=answer.status, headers=answer.headers)
+            opened.pop_all()  # the response closes it
+        return SlicedResponse(FileSlices(file, answer.pieces), status=answer.status, headers=answer.headers)
+
+    def _elsewhere(self, stored: StoredFile, headers: Mapping[str, str]) -> HttpResponseBase | None:
+        """Send the client to the storage's own address; None where the service has the bytes."""
+        address = files.address(
+            stored=stored, disposition=headers["Content-Disposition"], content_type=headers["Content-Type"]
+        )
+        if address is None:
+            return None
+        if self.request.method == address.method:
+            return HttpResponse(status=302, headers={"Location": address.url, "Cache-Control": "private, no-store"})
+        # It was signed for GET alone.
+        return SlicedResponse(FileSlices(None, ()), headers={**headers, "Content-Length": str(stored.size)})
+
+    def _answer(self, stored: StoredFile, headers: Mapping[str, str]) -> Answer:
+        """What the request's conditions and ranges make of the file."""
+        asked, size = self.request.headers, stored.size
+        validators = validators_of(stored)
+        headers = {**headers, "ETag": validators.etag, "Last-Modified": validators.last_modified}
+        match validators.refusal(asked):
+            case HTTPStatus.PRECONDITION_FAILED:
+                raise PreconditionFailedError
+            case HTTPStatus.NOT_MODIFIED:
+                return Answer(HTTPStatus.NOT_MODIFIED, headers, ())
+        found = None
+        if self.request.method == "GET" and validators.allow_ranges(asked.get("If-Range"), time.time()):
+            found = ranges.requested(asked.get("Range", ""), size)
+        if found == []:
+            self.headers["Content-Range"] = f"bytes */{size}"
+            raise RangeNotSatisfiableError
+        return laid_out(found, size, headers)
+
+
+def laid_out(found: Sequence[range] | None, size: int, headers: Mapping[str, str]) -> Answer:
+    """The whole file, one range, or several; None is the whole."""
+    pieces: Sequence[bytes | range] = found or [range(size)]
+    more = {}
+    if found and len(found) == 1:
+        more = {"Content-Range": ranges.content_range(found[0], size)}
+    elif found:
+        boundary = secrets.token_hex(16)
+        pieces = ranges.multipart(found, size, headers["Content-Type"], boundary)
+        more = {"Content-Type": f"multipart/byteranges; boundary={boundary}"}
+    more["Content-Length"] = str(sum(map(len, pieces)))
+    return Answer(HTTPStatus.PARTIAL_CONTENT if found else HTTPStatus.OK, {**headers, **more}, pieces)
+
+
+def headers_of(stored: StoredFile, *, inline: bool) -> dict[str, str]:
+    """What every answer says of the file; `inline` is heeded for what is safe to show."""
+    content_type = sanitized(stored.content_type)
+    shown = inline and may_be_shown(content_type)
+    name = folders.shown_name(stored.name) or FALLBACK_NAME
+    return {
+        "Content-Type": content_type,
+        "Content-Disposition": content_disposition_header(not shown, name) or "attachment",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox",
+        "Cache-Control": "private, no-cache",  # another user of the browser must not be shown what it kept
+        "Accept-Ranges": "bytes",
+    }
+
+
+def validators_of(stored: StoredFile) -> Validators:
+    """What identifies the bytes; checksums do not, as they become known later."""
+    seconds = stored.modified_ns // 10**9
+    return Validators(f'"{stored.pk:x}-{stored.size:x}-{stored.modified_ns:x}"', seconds)
+
+
+def sanitized(content_type: str) -> str:
+    """The media type if it is a plain one, with its charset; else one that says nothing."""
+    known = _MEDIA_TYPE.match(content_type.strip())
+    if known is None or known[1].lower().startswith(_OF_MANY):
+        return ANY_TYPE
+    return known[0]
+
+
+def may_be_shown(content_type: str) -> bool:
+    """Whether a browser that shows it runs nothing of it."""
+    essence = content_type.partition(";")[0].strip().lower()
+    return essence in SHOWN_TYPES or essence.startswith(("audio/", "video/"))
+
+
+def internal_location(path: str) -> str | None:
+    """Where nginx has the file, for `X-Accel-Redirect`; None where it is not told to.
+
+    The location has to add `X-Content-Type-Options` and `Content-Security-Policy` by itself: nginx passes on only
+    the type, the disposition and what caches are told.
+    """
+    locations = settings.ENVIRONMENT.x_accel
+    folder = max((folder for folder in locations if Path(path).is_relative_to(folder)), key=len, default=None)
+    if folder is None:
+        return None
+    inner = os.fsencode(Path(path).relative_to(folder))
+    return quote(locations[folder].rstrip("/").encode() + b"/" + inner)

@@ -1,0 +1,106 @@
+"""`/files/`: the stored files, and one of them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.contrib.auth.models import User
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
+from rest_framework import serializers, status
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from transfers.models import StoredFile
+from transfers.serializers.stored_file import ServedFileSerializer
+from transfers.services import stored_file as files
+
+MAX_ID = 2**63 - 1
+"""The largest id that the database can hold."""
+PROBLEM = OpenApiResponse(OpenApiTypes.OBJECT, "A problem (RFC 9457).")
+
+
+class StoredFilePages(PageNumberPagination):
+    """Pages of stored files."""
+
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+
+class StoredFileAPIView(APIView):
+    """What all views of stored files share."""
+
+    @staticmethod
+    def caller(request: Request) -> User:
+        """The user that the request is made as: permissions let nobody else this far."""
+        return cast("User", request.user)
+
+    def found(self, request: Request, pk: str) -> StoredFile:
+        """The caller's file of this id; Http404 when there is none."""
+        return get_object_or_404(files.visible(user=self.caller(request)), pk=_id(pk))
+
+
+class StoredFileListView(StoredFileAPIView):
+    """The stored files."""
+
+    @extend_schema(
+        operation_id="file_list",
+        parameters=[
+            OpenApiParameter("folder", str, description="Exactly this folder."),
+            OpenApiParameter("text", str, description="In the name, in any case."),
+            OpenApiParameter("page", int),
+            OpenApiParameter("page_size", int),
+        ],
+        responses={
+            200: inline_serializer(
+                "StoredFilePage",
+                {
+                    "count": serializers.IntegerField(),
+                    "next": serializers.URLField(allow_null=True),
+                    "previous": serializers.URLField(allow_null=True),
+                    "results": ServedFileSerializer(many=True),
+                },
+            ),
+            **dict.fromkeys((400, 401, 404), PROBLEM),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """List the caller's files, newest first."""
+        folder, text = request.query_params.get("folder"), request.query_params.get("text", "")
+        if bad := [name for name, value in (("folder", folder), ("text", text)) if "\0" in (value or "")]:
+            raise serializers.ValidationError({name: ["null characters are not allowed"] for name in bad})
+        pages = StoredFilePages()
+        rows = files.visible(user=self.caller(request), folder=folder, text=text)
+        page = pages.paginate_queryset(rows, request, view=self)
+        return pages.get_paginated_response(ServedFileSerializer(page, many=True, context={"request": request}).data)
+
+
+class StoredFileDetailView(StoredFileAPIView):
+    """One stored file."""
+
+    @extend_schema(
+        operation_id="file_detail", responses={200: ServedFileSerializer, **dict.fromkeys((401, 404), PROBLEM)}
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        """Tell what is known of the file."""
+        return Response(ServedFileSerializer(self.found(request, pk), context={"request": request}).data)
+
+    @extend_schema(operation_id="file_delete", responses={204: None, **dict.fromkeys((401, 403, 404), PROBLEM)})
+    def delete(self, request: Request, pk: str) -> Response:
+        """Delete the file: nobody sees it any more, and its bytes follow."""
+        if not files.delete(user=self.caller(request), stored_file_id=_id(pk)):
+            raise Http404
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _id(pk: str) -> int:
+    """The id that the path names; Http404 for a number that no row can have."""
+    number = int(pk)
+    if number > MAX_ID:
+        raise Http404
+    return number
