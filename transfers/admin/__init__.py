@@ -4,5 +4,6 @@ from transfers.admin.account import GroupAdmin, UserAdmin
 from transfers.admin.download import DownloadAdmin
 from transfers.admin.stored_file import StoredFileAdmin
 from transfers.admin.token import TokenAdmin
+from transfers.admin.upload import UploadAdmin
 
-__all__ = ["DownloadAdmin", "GroupAdmin", "StoredFileAdmin", "TokenAdmin", "UserAdmin"]
+__all__ = ["DownloadAdmin", "GroupAdmin", "StoredFileAdmin", "TokenAdmin", "UploadAdmin", "UserAdmin"]
