@@ -1,0 +1,1 @@
+"""Uploads beside @tus/server, tuspyserver and copyparty: `python -m benchmarks.upload`."""
