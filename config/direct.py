@@ -26,9 +26,13 @@ BODY = "carryon.body"
 """Where the scope has the borrowed body."""
 LENDER = "carryon.lender"
 """The scope's extension that lends; absent with TLS, whose bytes only the event loop can read."""
+CYCLE = "carryon.cycle"
+"""Beside it: the server's own record of the request, which is not the protocol's once another one has come behind."""
 CHUNK_BYTES = 2**18
 DRAIN_SECONDS = 10.0
 """How long the rest of a refused body is read, so that its sender hears why, before the connection is closed."""
+QUIET_SECONDS = 0.5
+"""Who sends nothing of a refused body for so long waits to hear why."""
 
 
 class DirectProtocol(HttpToolsProtocol):
@@ -36,15 +40,15 @@ class DirectProtocol(HttpToolsProtocol):
 
     borrowed: BorrowedBody | None = None
 
-    def on_message_begin(self) -> None:
-        """Offer to lend the socket to whoever answers."""
-        super().on_message_begin()
-        if self.scheme == "http":
-            cast("Scope", self.scope)["extensions"] = {LENDER: self}
+    def on_headers_complete(self) -> None:
+        """Offer to lend the socket to whoever answers this request, behind which others may come before it is."""
+        super().on_headers_complete()
+        if self.scheme == "http" and self.cycle is not None and self.cycle.scope is self.scope:
+            cast("Scope", self.scope)["extensions"] = {LENDER: self, CYCLE: self.cycle}
 
-    def lend(self, size: int) -> BorrowedBody:
-        """Lend the socket for the present request's body of `size` bytes; in the event loop."""
-        self.borrowed = BorrowedBody(self, self.cycle, size)
+    def lend(self, cycle: RequestResponseCycle, size: int) -> BorrowedBody:
+        """Lend the socket for the body, of `size` bytes, of the request of this cycle; in the event loop."""
+        self.borrowed = BorrowedBody(self, cycle, size)
         return self.borrowed
 
     def restart_parser(self) -> None:
@@ -115,6 +119,8 @@ class BorrowedBody:
     def drain(self) -> None:
         """Read and drop the rest, for a while, if the body was begun: its sender would hear of no answer otherwise."""
         deadline = time.monotonic() + DRAIN_SECONDS
+        if self._socket is not None:
+            self._socket.settimeout(QUIET_SECONDS)
         with suppress(OSError):
             while self._taken and self._left and time.monotonic() < deadline:
                 self.read1()
@@ -199,12 +205,13 @@ def lending(http: Application) -> Application:
     """Borrow the socket for every body that the server would have to carry to a thread of `http` piece by piece."""
 
     async def borrowing(scope: Scope, receive: Receive, send: Send) -> None:
-        lender: DirectProtocol | None = scope.get("extensions", {}).get(LENDER)
+        extensions = scope.get("extensions", {})
+        lender: DirectProtocol | None = extensions.get(LENDER)
         size = next((int(value) for name, value in scope["headers"] if name.lower() == b"content-length"), 0)
         if lender is None or not size:
             await http(scope, receive, send)
             return
-        body = scope[BODY] = lender.lend(size)
+        body = scope[BODY] = lender.lend(extensions[CYCLE], size)
 
         async def settling(message: Message) -> None:
             if message["type"] == "http.response.start":

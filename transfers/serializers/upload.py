@@ -21,9 +21,11 @@ MAX_NOTES_CHARACTERS = 10_000
 MAX_PARTS_CHARACTERS = 2**20
 MAX_MODE = 2**63 - 1
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
-_CONTENT_TYPE = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}")
-_LITERAL = re.compile(r"""\s*\{\s*(?:['"]?\d{1,5}['"]?\s*:\s*['"]?[0-9a-fA-F]{32}['"]?\s*(?:,\s*|(?=\})))*\}\s*""")
-_PAIR = re.compile(r"""['"]?(\d{1,5})['"]?\s*:\s*['"]?([0-9a-fA-F]{32})['"]?""")
+_CONTENT_TYPE = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}", re.ASCII)
+_LITERAL = re.compile(
+    r"""\s*\{\s*(?:['"]?\d{1,5}['"]?\s*:\s*['"]?[0-9a-fA-F]{32}['"]?\s*(?:,\s*|(?=\})))*\}\s*""", re.ASCII
+)
+_PAIR = re.compile(r"""['"]?(\d{1,5})['"]?\s*:\s*['"]?([0-9a-fA-F]{32})['"]?""", re.ASCII)
 
 
 class MD5Field(serializers.CharField):
@@ -52,6 +54,8 @@ class PartsField(serializers.CharField):
         parts = dict(pairs)
         if len(parts) != len(pairs):
             raise serializers.ValidationError("names a part twice")
+        if parts and not 1 <= min(parts) <= max(parts) <= MAX_PARTS:
+            raise serializers.ValidationError(f"may name parts from 1 to {MAX_PARTS}")
         return parts
 
 

@@ -20,6 +20,7 @@ from transfers.engine import plan
 from transfers.engine.base import CHUNK_BYTES, Reader, StoredPart
 from transfers.engine.local.disk import sink_errors
 from transfers.errors import (
+    CarryonError,
     InvalidInputError,
     NoSuchUploadError,
     PartsDifferError,
@@ -60,6 +61,8 @@ class IncomingPart:
     number: int
     size: int | None
     """Bytes at most; None when that cannot be told."""
+    slack: int = 0
+    """How many of these may be something else's: in a form, of the fields that follow the file."""
     md5: str = ""
     """As lowercase hex, where the caller tells."""
 
@@ -132,7 +135,9 @@ def store_part(*, user: AbstractBaseUser, upload_id: int, part: IncomingPart, re
     except SinkError:
         _open(user, upload_id)  # it may have ended meanwhile: then that is why
         raise
-    Upload.objects.filter(pk=upload.pk).update(received=F("received") + stored.size, touched_at=Now())
+    still = Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN)
+    if not still.update(received=F("received") + stored.size, touched_at=Now()):
+        _open(user, upload_id)
     return stored
 
 
@@ -173,10 +178,8 @@ def complete(*, user: AbstractBaseUser, upload_id: int, parts: Mapping[int, str]
     PartsDifferError when others are stored, SizeDiffersError when another size was told: the upload stays open.
     """
     upload = find(user=user, upload_id=upload_id)
-    if upload.state == UploadState.OPEN:
-        _require_same(upload, parts)
-        if not upload.mark_completing({str(number): md5 for number, md5 in sorted(parts.items())}):
-            upload = find(user=user, upload_id=upload_id)
+    if upload.state == UploadState.OPEN and not _accepted(upload, parts):
+        upload = find(user=user, upload_id=upload_id)
     if upload.parts and (differing := PartsDifferError.between(parts, _fixed_parts(upload))):
         raise differing
     if upload.state == UploadState.COMPLETING:
@@ -216,12 +219,23 @@ def _admit(upload: Upload, part: IncomingPart) -> None:
     size = part.size or 0
     environment = settings.ENVIRONMENT
     _require_size(size, environment.upload_max_part_bytes, "A part")
-    _require_size(size, upload.size if upload.size is not None else size, "A part of this file")
-    _require_quota(upload.owner_id, max(upload.size or 0, upload.received + size), beside=upload)
-    if upload.stride is None and part.size is not None:
-        stride = plan.stride(part.number, part.size, upload.part_size, upload.size)
+    _require_size(size - part.slack, upload.size if upload.size is not None else size, "A part of this file")
+    try:
+        _require_room(upload, upload.received + size)
+    except TooLargeError:  # a part that was sent again may have been counted more than once
+        others = sum(stored.size for number, stored in _stored(upload).items() if number != part.number)
+        _require_room(upload, others + size)
+    if upload.stride is None:  # told or not: what lies in its place is found there ever after
+        told = upload.part_size if part.size is None else part.size
+        stride = plan.stride(part.number, told, upload.part_size, upload.size)
         Upload.objects.filter(pk=upload.pk, stride=None).update(stride=stride)
         upload.refresh_from_db(fields=["stride"])
+
+
+def _require_room(upload: Upload, size: int) -> None:
+    """Refuse what would make the upload larger than it, or its owner, may be."""
+    _require_size(size, settings.ENVIRONMENT.upload_max_bytes, "A file")
+    _require_quota(upload.owner_id, max(upload.size or 0, size), beside=upload)
 
 
 def _require_size(size: int, limit: int, what: str) -> None:
@@ -251,6 +265,17 @@ def _stored(upload: Upload) -> dict[int, StoredPart]:
         if upload.mark_removing():
             raise NoSuchUploadError("The storage has removed what it had of this upload: begin anew.") from None
         raise
+
+
+def _accepted(upload: Upload, parts: Mapping[int, str]) -> bool:
+    """Whether the upload is to be completed of these parts now; False when somebody else was faster."""
+    try:
+        _require_same(upload, parts)
+    except CarryonError:
+        if Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN).exists():
+            raise
+        return False
+    return upload.mark_completing({str(number): md5 for number, md5 in sorted(parts.items())})
 
 
 def _require_same(upload: Upload, parts: Mapping[int, str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from collections.abc import Collection as Numbers
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -13,10 +15,11 @@ from transfers import folders
 from transfers.engine.base import Collected
 from transfers.engine.local import LocalCollection, LocalSource
 from transfers.engine.local.disk import sink_errors, sync_folder
-from transfers.errors import NoAddressesError
+from transfers.errors import NoAddressesError, SinkError
 from transfers.storage.base import Address, Slot
 
 UPLOADS = ".uploads"
+_UPLOAD = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class LocalStorage:
@@ -63,11 +66,12 @@ class LocalStorage:
         """Remove the folders of uploads that are no more."""
         uploads = self._uploads()
         with sink_errors(uploads):
-            folders_by_id = {int(entry.name): entry for entry in uploads.glob("*") if entry.name.isdecimal()}
-            old = {number for number, entry in folders_by_id.items() if _age_seconds(entry) > older_than_seconds}
-        orphans = old - alive(old)
+            entries = [entry for entry in uploads.glob("*") if _UPLOAD.fullmatch(entry.name) and entry.is_dir()]
+            old = {int(entry.name): entry for entry in entries if _age_seconds(entry) > older_than_seconds}
+        orphans = old.keys() - alive(old.keys())
         for number in orphans:
-            LocalCollection(folders_by_id[number], 1, uploads).abort()
+            with suppress(SinkError):  # something is being written to it: it is older the next time
+                LocalCollection(old[number], 1, uploads).abort()
         return len(orphans)
 
     def _root(self) -> Path:

@@ -188,7 +188,7 @@ class Attempt:
 
     def _already_here(self, source: HttpSource) -> bool:
         """Whether the file is here from an earlier time, and still what the source has; then it is completed."""
-        download, stored = self.download, self.download.stored_file
+        download, stored = self.download, StoredFile.objects.kept().filter(pk=self.download.stored_file_id or 0).first()
         if stored is None or download.validator is None or not stored.untouched():
             return False
         if stored.path != download.save_path or not source.unchanged(download.validator, stored.size):
@@ -259,8 +259,10 @@ class Attempt:
     def _store(self, path: Path, size: int, checksums: Checksums | None, info: SourceInfo) -> StoredFile:
         download = self.download
         with transaction.atomic():
-            # Whoever had a file of this name before has it no more, or it would not have been free.
-            StoredFile.objects.filter(~Q(pk=download.stored_file_id or 0), path=str(path)).delete()
+            # Whoever had a file of this name before has it no more, or it would not have been free. Nor is a file that
+            # was deleted while its next version came this one: its row would take the new bytes with it.
+            gone = Q(deleted_at__isnull=False) | ~Q(pk=download.stored_file_id or 0)
+            StoredFile.objects.filter(gone, path=str(path)).delete()
             stored, _ = StoredFile.objects.update_or_create(
                 path=str(path),
                 owner_id=download.user_id,

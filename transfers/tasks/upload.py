@@ -56,8 +56,12 @@ def finish(upload: Upload) -> None:
     parts = collection(upload)
     try:
         collected = parts.complete({int(number): md5 for number, md5 in upload.parts.items()})
-    except (PartsDifferError, InvalidInputError):
-        upload.mark_open()
+    except CarryonError as error:
+        if Upload.objects.filter(pk=upload.pk, state=UploadState.COMPLETED).exists():  # somebody else was faster
+            upload.refresh_from_db()
+            return
+        if isinstance(error, PartsDifferError | InvalidInputError):
+            upload.mark_open()
         raise
     _record(upload, collected)
     with suppress(SinkError):  # the sweeper removes what is left

@@ -81,12 +81,14 @@ def _cut_off(error: OSError) -> BodyCutOffError:
 class FormFile:
     """The file of a form that is being read; `name` is "" when the client gave none."""
 
-    def __init__(self, form: StreamedForm, segment: MultipartSegment, size: int) -> None:
+    def __init__(self, form: StreamedForm, segment: MultipartSegment, size: int, *, is_sure: bool) -> None:
         self.form = form
         self.name: str = segment.filename or ""
         self.content_type: str = segment.content_type or ""
         self.size = size
         """Bytes, if it is the form's last field; otherwise it has fewer."""
+        self.slack = 0 if is_sure else FIELDS_BYTES
+        """How many fewer it may have."""
         self._ahead = memoryview(b"")
         self._ended = False
 
@@ -135,7 +137,8 @@ class StreamedForm:
         """Read on until the file begins, or the form ends."""
         for event in self._events():
             if event.name == FILE and self.file is None:
-                self.file = FormFile(self, event, self._size_of_file())
+                size, is_sure = self._size_of_file()
+                self.file = FormFile(self, event, size, is_sure=is_sure)
                 return
             value = self._value()
             self.fields.setdefault(str(event.name), value)
@@ -179,15 +182,15 @@ class StreamedForm:
         except UnicodeDecodeError:
             raise ParseError("A field of the form is not UTF-8.") from None
 
-    def _size_of_file(self) -> int:
-        """How many bytes the file that begins now has, if the form ends with it as forms do."""
+    def _size_of_file(self) -> tuple[int, bool]:
+        """How many bytes the file that begins now has, if the form ends with it as forms do; whether that is sure."""
         here = 0
         for event in self._pending:
             if event is None:
-                return here
+                return here, True
             here += len(event)
         begun_at = self._read - here - self._parser.held
-        return max(0, self._body.size - begun_at - self._end_bytes)
+        return max(0, self._body.size - begun_at - self._end_bytes), False
 
 
 class _Parser(PushMultipartParser):

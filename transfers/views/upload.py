@@ -195,7 +195,8 @@ class UploadView(UploadAPIView):
         if not {"fileId", "part"} <= form.fields.keys():  # they may follow the file
             return self._part_from_behind(form, file)
         parsed = _validated(PartSerializer, form)
-        part = IncomingPart(number=parsed["part"], size=file.size, md5=parsed.get("md5") or "")
+        md5 = parsed.get("md5") or ""
+        part = IncomingPart(number=parsed["part"], size=file.size, slack=file.slack, md5=md5)
         answer = self.stored(parsed["fileId"], part, file)
         form.finish()
         return answer
