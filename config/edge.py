@@ -37,7 +37,7 @@ SILENCE_SECONDS = 60.0
 BODY_SECONDS = 60.0
 """How long the whole of a body may take that is awaited."""
 LIVEZ = frozenset(("/livez", "/livez/"))
-PAGES = "/admin/"
+PAGES = ("/admin/", "/login", "/logout", "/upload")
 """Paths whose views read the body of anybody, before they know who it is; all others ask that first."""
 
 BULK = "/ehealth-base/multipart/upload"
@@ -153,9 +153,9 @@ class _ByBody:
 
 async def _with_whole_body(applications: _ByBody, scope: Scope, receive: Receive, send: Send) -> None:
     unsized_bytes = applications.unsized_bytes
-    application = applications.bulk if scope["path"].startswith(BULK) else applications.http
     names = {name.lower(): value for name, value in scope["headers"]}
     size = int(names[b"content-length"]) if b"content-length" in names else None
+    application = applications.bulk if size and scope["path"].startswith(BULK) else applications.http
     unsized = size is None and b"transfer-encoding" in names
     is_page = scope["path"].startswith(PAGES)
     if is_page and size and size > unsized_bytes:

@@ -67,6 +67,18 @@ class Reader(Protocol):
         """
 
 
+@runtime_checkable
+class Promising(Protocol):
+    """A reader that knows, once it has ended, which MD5 its bytes were promised to have: lowercase hex, "" for none."""
+
+    promised_md5: str
+
+
+def promised_md5(reader: Reader) -> str:
+    """The MD5 that the bytes of a reader which has ended were promised to have; "" for none."""
+    return reader.promised_md5 if isinstance(reader, Promising) else ""
+
+
 class Source(Protocol):
     """A file to read, one that may change or vanish between two reads."""
 
@@ -152,8 +164,9 @@ class Collection(Protocol):
     def write_part(self, number: int, reader: Reader, size: int | None, md5: str = "") -> StoredPart:
         """Store the reader's bytes as this part, durably, in place of what it was before.
 
-        `size` is how many bytes to expect, None when that is not known. With `md5`, as hex, bytes of another
-        MD5 are refused (PartChecksumError). Whatever fails leaves the part as it was.
+        `size` is how many bytes to expect, None when that is not known. With `md5`, as hex, or what a `Promising`
+        reader tells at its end, bytes of another MD5 are refused (PartChecksumError). Whatever fails leaves the part as
+        it was.
         """
 
     def complete(self, expected: Mapping[int, str]) -> Collected:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from transfers import storage
 from transfers.engine import plan
-from transfers.engine.base import CHUNK_BYTES, Reader, StoredPart
+from transfers.engine.base import CHUNK_BYTES, Collection, Reader, StoredPart, promised_md5
 from transfers.engine.local.disk import sink_errors
 from transfers.errors import (
     CarryonError,
@@ -78,12 +78,10 @@ def initiate(*, user: AbstractBaseUser, request: UploadRequest) -> Upload:
     _require_quota(user.pk, request.size or 0)
     upload = _create(user, request)
     try:
-        name = collection(upload).begin(upload.size)
+        _begun(upload, upload.size)
     except BaseException:
         upload.delete()
         raise
-    if name:
-        Upload.objects.filter(pk=upload.pk).update(collection_name=name)
     return upload
 
 
@@ -127,11 +125,15 @@ def store_part(*, user: AbstractBaseUser, upload_id: int, part: IncomingPart, re
     """
     upload = _open(user, upload_id)
     _admit(upload, part)
-    parts = collection(upload)
-    parts.begin(part.size)
+    parts = _begun(upload, part.size)
+
+    def check_open() -> None:
+        _open(user, upload_id)
+        _let_go_of_the_database()
+
     _let_go_of_the_database()
     try:
-        stored = parts.write_part(part.number, reader, part.size, part.md5)
+        stored = parts.write_part(part.number, _Fenced(reader, check_open), part.size, part.md5)
     except SinkError:
         _open(user, upload_id)  # it may have ended meanwhile: then that is why
         raise
@@ -139,6 +141,29 @@ def store_part(*, user: AbstractBaseUser, upload_id: int, part: IncomingPart, re
     if not still.update(received=F("received") + stored.size, touched_at=Now()):
         _open(user, upload_id)
     return stored
+
+
+@dataclass(frozen=True, slots=True)
+class _Fenced:
+    """A part's bytes, whose end is checked before the last of them are stored.
+
+    Some stores take parts after the file was made of them, and then cannot read it any more.
+    """
+
+    reader: Reader
+    check: Callable[[], None]
+
+    @property
+    def promised_md5(self) -> str:
+        """What the bytes were promised to have."""
+        return promised_md5(self.reader)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the start of the buffer with the next bytes; 0 only at the end, if all is well."""
+        count = self.reader.readinto(buffer)
+        if not count:
+            self.check()
+        return count
 
 
 @contextmanager
@@ -198,9 +223,16 @@ def abort(*, user: AbstractBaseUser, upload_id: int) -> None:
 
 
 def part_address(*, user: AbstractBaseUser, upload_id: int, number: int) -> storage.Address:
-    """Where the client may send a part itself; NoAddressesError when bytes must go through the service."""
+    """Where the client may send a part itself, which puts the expiry off.
+
+    NoAddressesError when bytes must go through the service.
+    """
     upload = _open(user, upload_id)
-    return storage.of(upload.location).part_address(slot(upload), number)
+    _require_number(number)
+    _begun(upload, None)
+    address = storage.of(upload.location).part_address(slot(upload), number)
+    Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN).update(touched_at=Now())
+    return address
 
 
 # What must hold before ----------------------------------------------------------------------------------------------
@@ -214,8 +246,7 @@ def _open(user: AbstractBaseUser, upload_id: int) -> Upload:
 
 
 def _admit(upload: Upload, part: IncomingPart) -> None:
-    if not 1 <= part.number <= plan.MAX_PARTS:
-        raise InvalidInputError({"part": [f"must be from 1 to {plan.MAX_PARTS}"]})
+    _require_number(part.number)
     size = part.size or 0
     environment = settings.ENVIRONMENT
     _require_size(size, environment.upload_max_part_bytes, "A part")
@@ -230,6 +261,11 @@ def _admit(upload: Upload, part: IncomingPart) -> None:
         stride = plan.stride(part.number, told, upload.part_size, upload.size)
         Upload.objects.filter(pk=upload.pk, stride=None).update(stride=stride)
         upload.refresh_from_db(fields=["stride"])
+
+
+def _require_number(number: int) -> None:
+    if not 1 <= number <= plan.MAX_PARTS:
+        raise InvalidInputError({"part": [f"must be from 1 to {plan.MAX_PARTS}"]})
 
 
 def _require_room(upload: Upload, size: int) -> None:
@@ -285,11 +321,32 @@ def _require_same(upload: Upload, parts: Mapping[int, str]) -> None:
     size = sum(part.size for part in stored.values())
     if upload.size is not None and size != upload.size:
         raise SizeDiffersError(f"All parts together have {size} bytes, and the file was told to have {upload.size}.")
-    _require_size(size, settings.ENVIRONMENT.upload_max_bytes, "A file")
+    _require_room(upload, size)  # parts may have come past the service
 
 
 def _fixed_parts(upload: Upload) -> dict[int, str]:
     return {int(number): md5 for number, md5 in upload.parts.items()}
+
+
+# What an upload's parts come together in ----------------------------------------------------------------------------
+
+
+def _begun(upload: Upload, size: int | None) -> Collection:
+    """Make it ready; its name is written down before a byte goes there.
+
+    `initiate` has done so, unless it died in between; of several who make up for that at once, all go by the same.
+    """
+    parts = collection(upload)
+    name = parts.begin(size)
+    if name == upload.collection_name:
+        return parts
+    if Upload.objects.filter(pk=upload.pk, collection_name="").update(collection_name=name):
+        upload.collection_name = name
+        return parts
+    with suppress(SinkError):  # the sweeper removes what is left
+        parts.abort()
+    upload.collection_name = _open(upload.owner, upload.pk).collection_name
+    return collection(upload)
 
 
 # How an upload gets its row -----------------------------------------------------------------------------------------
@@ -327,6 +384,6 @@ def _create(user: AbstractBaseUser, request: UploadRequest, **facts: object) -> 
 
 
 def _let_go_of_the_database() -> None:
-    """Whoever sends slowly must hold no connection that others wait for."""
-    if not connection.in_atomic_block:
+    """Whoever sends slowly must hold no connection that others wait for; SQLite has none, and closes slowly."""
+    if not (connection.in_atomic_block or connection.vendor == "sqlite"):
         connection.close()

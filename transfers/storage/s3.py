@@ -1,10 +1,12 @@
-"""Files in a bucket of S3, or of a store that speaks like it: `s3://bucket/prefix/<owner>/<upload>/<folder>/<name>`.
+"""Files in a bucket of S3, or of a store that speaks like it.
 
-The id of the upload makes every key its file's alone, for the store would put a second file in the place of the first.
+They lie at `s3://bucket/prefix/<owner>/upload-<id>/<folder>/<name>`. The id makes every key its file's alone, for the
+store would put a second file in the place of the first; the word before it tells our keys from anybody else's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Collection as Numbers
 from datetime import UTC, datetime, timedelta
@@ -25,8 +27,16 @@ from transfers.engine.s3 import (
 from transfers.storage.base import Address, Slot
 from transfers.storage.choice import SCHEME
 
-ADDRESS_SECONDS = 3600
-"""How long a signed address is good."""
+CONTENT_ADDRESS_SECONDS = 3600
+"""How long a client may begin to fetch a file from the address that it was given."""
+PART_ADDRESS_SECONDS = 900
+"""How long a client may begin to send a part to the address that it was given.
+
+Short, for nothing takes the address back: some stores (swift) take parts after the file was made of them, and then
+cannot read it any more.
+"""
+_KEY = re.compile(r"[1-9][0-9]{0,17}/upload-([1-9][0-9]{0,17})/[^/]+/[^/]+")
+"""A key of our making, behind the prefix."""
 
 
 class S3Storage:
@@ -35,7 +45,7 @@ class S3Storage:
     def location(self, upload_id: int, owner_id: int, folder: str, name: str) -> str:
         """The object that the file becomes."""
         place = _place()
-        names = (str(owner_id), str(upload_id), folders.safe_file_name(folder, "files"))
+        names = (str(owner_id), f"upload-{upload_id}", folders.safe_file_name(folder, "files"))
         return f"{SCHEME}{place.bucket}/{place.key('/'.join((*names, folders.safe_file_name(name, 'file'))))}"
 
     def collection(self, slot: Slot) -> S3Collection:
@@ -59,15 +69,19 @@ class S3Storage:
         delete_object(*_found(location))
 
     def part_address(self, slot: Slot, number: int) -> Address:
-        """Where whoever has it may PUT the part for an hour."""
-        url = self.collection(slot).presigned_part_url(number, ADDRESS_SECONDS)
-        return Address(url=url, method="PUT", expires_at=_expiry())
+        """Where whoever has it may PUT the part."""
+        expires_at = _expiry(PART_ADDRESS_SECONDS)
+        url = self.collection(slot).presigned_part_url(number, PART_ADDRESS_SECONDS)
+        return Address(url=url, method="PUT", expires_at=expires_at)
 
     def content_address(self, location: str, disposition: str, content_type: str) -> Address:
-        """Where whoever has it may GET the file for an hour, served like this."""
+        """Where whoever has it may GET the file, served like this."""
         place, key = _found(location)
-        url = presigned_content_url(place, key, ADDRESS_SECONDS, disposition=disposition, content_type=content_type)
-        return Address(url=url, method="GET", expires_at=_expiry())
+        expires_at = _expiry(CONTENT_ADDRESS_SECONDS)
+        url = presigned_content_url(
+            place, key, CONTENT_ADDRESS_SECONDS, disposition=disposition, content_type=content_type
+        )
+        return Address(url=url, method="GET", expires_at=expires_at)
 
     def sweep(self, alive: Callable[[Numbers[int]], set[int]], older_than_seconds: float) -> int:
         """Abort the store's multipart uploads that belong to no upload of ours any more."""
@@ -95,10 +109,9 @@ def _found(location: str) -> tuple[S3Place, str]:
 
 def _number(place: S3Place, unfinished: UnfinishedUpload) -> int | None:
     """The id of the upload that the key was made for; None for a key that is not of our making."""
-    names = unfinished.key.removeprefix(place.key_prefix).split("/")
-    ours = unfinished.key.startswith(place.key_prefix) and len(names) == len(("owner", "upload", "folder", "name"))
-    return int(names[1]) if ours and names[1].isdecimal() else None
+    made = _KEY.fullmatch(unfinished.key.removeprefix(place.key_prefix))
+    return int(made[1]) if made else None
 
 
-def _expiry() -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=ADDRESS_SECONDS)
+def _expiry(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)

@@ -89,11 +89,14 @@ class FormFile:
         """Bytes, if it is the form's last field; otherwise it has fewer."""
         self.slack = 0 if is_sure else FIELDS_BYTES
         """How many fewer it may have."""
+        self.promise: Callable[[], str] = str
+        """What tells, as soon as the whole form has been read, which MD5 the file was promised to have."""
+        self.promised_md5 = ""
         self._ahead = memoryview(b"")
         self._ended = False
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill the start of the buffer with the next bytes; 0 only at the end, which the form itself has shown."""
+        """Fill the start of the buffer with the next bytes; 0 only at the end, when the whole form has been read."""
         if not self._ahead and not self._ended:
             self._ahead = self._next()
         count = min(len(buffer), len(self._ahead))
@@ -111,8 +114,11 @@ class FormFile:
 
     def _next(self) -> memoryview:
         event = self.form.next_event()
-        self._ended = event is None
-        return memoryview(event) if isinstance(event, bytes | bytearray) else memoryview(b"")
+        if event is None:
+            self._ended = True
+            self.form.finish()
+            self.promised_md5 = self.promise()
+        return memoryview(event or b"")
 
 
 class StreamedForm:
@@ -144,7 +150,7 @@ class StreamedForm:
             self.fields.setdefault(str(event.name), value)
 
     def finish(self) -> None:
-        """Read what follows the file."""
+        """Read what is left, and drop it but for the fields."""
         if self.file is not None:
             self.file.drop()
         self.read_fields()

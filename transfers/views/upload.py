@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, QueryDict
+from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, status
@@ -43,7 +44,7 @@ class StreamedFormParser(BaseParser):
     def parse(
         self,
         stream: Any,
-        media_type: str | None = None,
+        media_type: str | None = None,  # noqa: ARG002 - the request itself tells more
         parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> DataAndFiles[Any, Any]:
         """The form's fields, and under `form` the form itself."""
@@ -90,9 +91,12 @@ class UploadAPIView(APIView):
             "fileName": upload.name,
             "size": stored.size,
             **({"md5": md5} if md5 else {}),
-            "url": self.request.build_absolute_uri(f"/files/{stored.pk}/content"),
+            **({} if stored.deleted_at else {"url": self._content_url(stored.pk)}),
             "parts": upload.parts,
         }
+
+    def _content_url(self, stored_id: int) -> str:
+        return self.request.build_absolute_uri(reverse("stored-file-content", args=[stored_id]))
 
     def stored(self, upload_id: int, part: IncomingPart, reader: Any) -> Response:
         """Store a part, and tell that it is."""
@@ -195,11 +199,9 @@ class UploadView(UploadAPIView):
         if not {"fileId", "part"} <= form.fields.keys():  # they may follow the file
             return self._part_from_behind(form, file)
         parsed = _validated(PartSerializer, form)
-        md5 = parsed.get("md5") or ""
-        part = IncomingPart(number=parsed["part"], size=file.size, slack=file.slack, md5=md5)
-        answer = self.stored(parsed["fileId"], part, file)
-        form.finish()
-        return answer
+        file.promise = lambda: _validated(PartSerializer, form).get("md5") or ""
+        part = IncomingPart(number=parsed["part"], size=file.size, slack=file.slack)
+        return self.stored(parsed["fileId"], part, file)
 
     def _part_from_behind(self, form: StreamedForm, file: FormFile) -> Response:
         with uploads.set_aside(reader=file, size=file.size) as aside:

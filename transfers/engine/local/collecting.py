@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -11,15 +10,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfers.engine.base import CHUNK_BYTES, Collected, Reader, StoredPart
+from transfers.engine.base import CHUNK_BYTES, Collected, Reader, StoredPart, promised_md5
 from transfers.engine.local.disk import fdatasync, sink_errors, sync_folder, write_all
 from transfers.engine.local.names import link, name_of, numbered
 from transfers.engine.local.part_journal import IN_PLACE, PartJournal, Slot
+from transfers.engine.local.pouring import BlockWriter, streaming
 from transfers.engine.plan import MAX_PARTS
 from transfers.errors import OutOfSpaceError, PartChecksumError, PartsDifferError, SinkError
 
-PART_CHUNK_BYTES = 2**18
-"""Bytes moved at once: sockets seldom give more, and hundreds of senders may be at it."""
 MAX_TAIL_BYTES = 2
 """How many bytes a part may have more than expected: a form may lack its last line break, and then the file in it."""
 
@@ -36,20 +34,19 @@ class _Incoming:
 
         A few bytes more than there is room for are handed back; SinkError for more than a few.
         """
-        md5 = hashlib.md5(usedforsecurity=False)
-        buffer = memoryview(bytearray(PART_CHUNK_BYTES))
-        written, tail = 0, b""
-        while count := self.reader.readinto(buffer):
-            fitting = count if room is None else min(count, room - written)
-            tail += bytes(buffer[fitting:count])
-            if len(tail) > MAX_TAIL_BYTES:
-                raise SinkError(f"the part has more than {room} bytes, and less were expected")
-            write_all(fileno, buffer[:fitting], offset + written)
-            md5.update(buffer[:count])
-            written += fitting
-        if self.md5 and self.md5 != md5.hexdigest():
-            raise PartChecksumError(f"The part has the MD5 {md5.hexdigest()}, not the {self.md5} that was told.")
-        return Slot(written + len(tail), md5.digest(), IN_PLACE), tail
+        writer, written, tail = BlockWriter(fileno, offset), 0, b""
+        with streaming(self.reader) as stream:
+            for chunk in stream:
+                fitting = len(chunk) if room is None else min(len(chunk), room - written)
+                tail += bytes(chunk[fitting:])
+                if len(tail) > MAX_TAIL_BYTES:
+                    raise SinkError(f"the part has more than {room} bytes, and less were expected")
+                writer.write(chunk[:fitting])
+                written += fitting
+            md5 = stream.md5()
+        if (told := self.md5 or promised_md5(self.reader)) and told != md5.hex():
+            raise PartChecksumError(f"The part has the MD5 {md5.hex()}, not the {told} that was told.")
+        return Slot(written + len(tail), md5, IN_PLACE), tail
 
 
 class LocalCollection:
@@ -90,7 +87,9 @@ class LocalCollection:
 
     def stored_parts(self) -> dict[int, StoredPart]:
         """What is stored, by part number; the etag is the MD5 as hex."""
-        return {number: StoredPart(number, slot.size, slot.md5.hex()) for number, slot in self._journal.read().items()}
+        with sink_errors(self._folder):
+            slots = self._journal.read()
+        return {number: StoredPart(number, slot.size, slot.md5.hex()) for number, slot in slots.items()}
 
     def write_part(self, number: int, reader: Reader, size: int | None, md5: str = "") -> StoredPart:
         """Store the reader's bytes as this part, synced, in the place of what it was before.

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
-from transfers.engine.base import Reader, StoredPart
+from transfers.engine.base import Reader, StoredPart, promised_md5
 from transfers.engine.plan import MAX_PARTS
 from transfers.engine.s3.client import ATTEMPTS, streaming_client
 from transfers.engine.s3.failures import FOREIGN, sink_failure
@@ -71,8 +71,9 @@ class PartBody:
         """Raise unless the reader ends here, with the promised MD5; a part of no bytes is whole before its body."""
         if self._reader.readinto(memoryview(bytearray(1))):
             raise LengthDiffersError(f"the part has more than the {self.size} bytes that were told")
-        if self._expected_md5 not in ("", self.md5):
-            raise PartChecksumError(f"The part has the MD5 {self.md5}, not the {self._expected_md5} that was told.")
+        expected = self._expected_md5 or promised_md5(self._reader)
+        if expected not in ("", self.md5):
+            raise PartChecksumError(f"The part has the MD5 {self.md5}, not the {expected} that was told.")
 
     def _next(self) -> memoryview:
         left = self.size - self._position
