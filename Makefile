@@ -15,13 +15,13 @@ ALONE := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 SCRATCH := DATA_DIR=$(VENV)/scratch
 PRODUCTION := PUBLIC_URL=https://carryon.example DATABASE_URL=postgres://carryon@localhost/carryon \
 	SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')
-SOURCES := config transfers tasks_api sync
+SOURCES := config transfers tasks_api sync carryon
 UV := 0.13.8
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long lint types layers checks lock bench-download bench-web clean
+.PHONY: help run test test-long lint types layers checks lock bench-download bench-upload bench-web clean
 
 help: ## Print this list
 	@echo "Commands (make NAME):"
@@ -33,7 +33,7 @@ help: ## Print this list
 run: $(VENV)/.base ## Start the service: http://127.0.0.1:8008, data in ./data; Ctrl-C stops it
 	@exec $(BIN)/python -m config.supervisor $(OPTIONS)
 
-test: $(VENV)/.dev ## Run all tests on SQLite, and those that use the database on PostgreSQL too
+test: $(VENV)/.browser ## Run all tests on SQLite, and those that use the database on PostgreSQL too
 	@code=0; \
 	$(PYTEST) --postgres -m database || $(ALONE) --postgres -m database || code=1; \
 	$(PYTEST) || $(ALONE) || code=1; \
@@ -65,6 +65,9 @@ lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt and the benchmarks
 bench-download: $(VENV)/.dev ## Measure downloads beside curl and aria2c
 	$(BIN)/python -m benchmarks.download
 
+bench-upload: $(VENV)/.dev ## Measure uploads beside @tus/server, tuspyserver and copyparty
+	$(BIN)/python -m benchmarks.upload
+
 bench-web: $(VENV)/.dev ## Measure the ways to serve HTTP and WebSockets on one port
 	$(BIN)/python -m benchmarks.web_servers
 
@@ -84,6 +87,10 @@ $(VENV)/.base: requirements/base.txt $(VENV)/pyvenv.cfg
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 	$(PIP) install --quiet --require-hashes -r requirements/base.txt -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.dev
+	@$(BIN)/python -m tests.browser.install
 	@touch $@
 
 $(VENV)/lock/.uv: $(VENV)/pyvenv.cfg Makefile

@@ -13,20 +13,22 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, V
 
 VARIABLE = "CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MISSING = (
+    f"These tests need Chromium or Chrome, and none of {', '.join(NAMES)} is on the PATH. Install one "
+    f"(Debian, Ubuntu: `apt-get install chromium`), or name it: {VARIABLE}=/path/to/its/executable."
+)
 PHONE: ViewportSize = {"width": 375, "height": 740}
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 
 
+def found_chromium() -> str | None:
+    """The browser's executable, or None where there is none."""
+    return os.environ.get(VARIABLE) or next(filter(None, map(shutil.which, NAMES)), None)
+
+
 def chromium_path() -> str:
     """The browser's executable; the test fails where there is none."""
-    path = os.environ.get(VARIABLE) or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.fail(
-            f"These tests need Chromium or Chrome, and none of {', '.join(NAMES)} is on the PATH. Install one "
-            f"(Debian, Ubuntu: `apt-get install chromium`), or name it: {VARIABLE}=/path/to/its/executable.",
-            pytrace=False,
-        )
-    return path
+    return found_chromium() or pytest.fail(MISSING, pytrace=False)
 
 
 @contextmanager
