@@ -172,8 +172,10 @@ class UploadView(UploadAPIView):
         """Take the step that `option` names; without one, store a part."""
         files: Any = request.FILES
         form: StreamedForm = files["form"].form if "form" in files else _no_form()
-        option = form.fields.get("option", "")
-        step = self.steps.get(option)
+        return self._step(form)
+
+    def _step(self, form: StreamedForm) -> Response:
+        step = self.steps.get(form.fields.get("option", ""))
         if step is None:
             raise InvalidInputError({"option": [f"must be {', '.join(filter(None, self.steps))}, or left out"]})
         return step(self, form)
@@ -204,8 +206,13 @@ class UploadView(UploadAPIView):
         return self.stored(parsed["fileId"], part, file)
 
     def _part_from_behind(self, form: StreamedForm, file: FormFile) -> Response:
+        if "catalog" in form.fields:  # as no part has: the file's bytes are not wanted
+            form.finish()
+            return self._step(form) if form.fields.get("option") else _no_option()
         with uploads.set_aside(reader=file, size=file.size) as aside:
             form.finish()
+            if form.fields.get("option"):
+                return self._step(form)
             parsed = _validated(PartSerializer, form)
             part = IncomingPart(number=parsed["part"], size=aside.size, md5=parsed.get("md5") or "")
             return self.stored(parsed["fileId"], part, aside)
@@ -277,7 +284,7 @@ class UploadPartAddressView(UploadAPIView):
                     "expiresOn": serializers.DateTimeField(),
                 },
             ),
-            **_problems(401, 404, 409),
+            **_problems(400, 401, 404, 409),
         },
     )
     def post(self, request: Request, upload_id: str, part: str) -> Response:
@@ -290,6 +297,10 @@ class UploadPartAddressView(UploadAPIView):
 
 def _begun(upload: Upload) -> dict[str, Any]:
     return {"fileId": upload.pk, "suggestedChunkSize": upload.part_size}
+
+
+def _no_option() -> Response:
+    raise InvalidInputError({"option": ["is missing, and without one a part is sent, which has no catalog"]})
 
 
 def _no_form() -> StreamedForm:

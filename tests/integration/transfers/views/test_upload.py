@@ -230,6 +230,29 @@ def test_the_trailing_slash_is_optional(api: Api) -> None:
 
 # Whose uploads -------------------------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param([("catalog", "a"), ("file", b"content"), ("option", "initiate")], id="catalog ahead"),
+        pytest.param([("file", b"content"), ("catalog", "a"), ("option", "initiate")], id="all behind"),
+    ],
+)
+def test_the_option_may_follow_the_file(api: Api, root: Path, fields: list[tuple[str, object]]) -> None:
+    form = [(name, File(value, "film.mov") if isinstance(value, bytes) else value) for name, value in fields]
+    upload = api.post(Form(form)).data["fileId"]
+    assert api.state(upload).data["fileName"] == "film.mov"
+    assert api.stored(upload) == {}
+    assert not any(path.stat().st_size for path in root.rglob("*") if path.is_file())
+
+
+def test_a_part_has_no_catalog(api: Api) -> None:
+    upload = api.begin()
+    fields = [("catalog", "a"), ("file", File(b"content")), ("fileId", upload), ("part", 1)]
+    assert list(api.post(Form(fields)).problem(400, "invalid_input")["errors"]) == ["option"]
+    assert api.stored(upload) == {}
+
+
 STEPS: dict[str, Callable[[Uploads, int], Answer]] = {
     "resume": lambda api, upload: api.resume(upload),
     "part": lambda api, upload: api.part(upload, 1, PARTS[1]),
