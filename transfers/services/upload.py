@@ -143,15 +143,16 @@ def store_part(*, user: AbstractBaseUser, upload_id: int, part: IncomingPart, re
     return stored
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Fenced:
-    """A part's bytes, whose end is checked before the last of them are stored.
+    """A part's bytes; before the last of them are stored, it is checked that they still may be.
 
     Some stores take parts after the file was made of them, and then cannot read it any more.
     """
 
     reader: Reader
     check: Callable[[], None]
+    is_checked: bool = False
 
     @property
     def promised_md5(self) -> str:
@@ -161,8 +162,9 @@ class _Fenced:
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill the start of the buffer with the next bytes; 0 only at the end, if all is well."""
         count = self.reader.readinto(buffer)
-        if not count:
+        if not count and not self.is_checked:
             self.check()
+            self.is_checked = True
         return count
 
 

@@ -9,7 +9,7 @@ from transfers.engine.s3.client import S3Place, client
 from transfers.engine.s3.failures import sink_failures
 from transfers.engine.s3.parts import LengthDiffersError, send_part
 from transfers.engine.s3.uploads import Target, abort_upload, begin_upload, complete_upload, list_parts, made_of
-from transfers.errors import InvalidInputError, PartsDifferError, UploadEndedError
+from transfers.errors import InvalidInputError, PartsDifferError, SinkError, UploadEndedError
 
 
 class S3Collection:
@@ -87,9 +87,17 @@ class S3Collection:
             )
 
     def _complete(self, expected: Mapping[int, str]) -> Collected:
-        stored = self.stored_parts()
-        etags = {number: part.etag for number, part in stored.items()}
-        if differing := PartsDifferError.between(expected, etags):
-            raise differing
-        complete_upload(self._target, etags)
+        stored = self._stored_as(expected)
+        try:
+            complete_upload(self._target, expected)
+        except SinkError:  # unless a part was replaced meanwhile, or the object was made and only the answer lost
+            self._stored_as(expected)
+            raise
         return Collected(self._target.key, sum(part.size for part in stored.values()))
+
+    def _stored_as(self, expected: Mapping[int, str]) -> dict[int, StoredPart]:
+        """What is stored, if just these parts are."""
+        stored = self.stored_parts()
+        if differing := PartsDifferError.between(expected, {number: part.etag for number, part in stored.items()}):
+            raise differing
+        return stored
