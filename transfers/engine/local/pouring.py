@@ -27,7 +27,6 @@ _MAX_BESIDE = 8
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
 """Past the page cache, which saves a copy of every byte, and the wait for all of them when the part is synced."""
 
-_hashers = ThreadPoolExecutor(max_workers=min(_MAX_BESIDE, os.cpu_count() or 1), thread_name_prefix="md5")
 _places_beside = threading.BoundedSemaphore(_MAX_BESIDE)
 
 
@@ -38,16 +37,17 @@ class _Digest(Protocol):
 
 
 class _Beside:
-    """An MD5 that another thread computes, a chunk behind: MD5 takes as long as all the rest together."""
+    """An MD5 that a thread of its own computes, a chunk behind: MD5 takes as long as all the rest together."""
 
-    def __init__(self) -> None:
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self._thread = thread
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._update: Future[None] | None = None
 
     def update(self, chunk: memoryview) -> None:
-        """Take the chunk, which must stay as it is until the next call but one."""
+        """Take the chunk, which must stay as it is until the next call has returned."""
         self._wait()
-        self._update = _hashers.submit(self._md5.update, chunk)
+        self._update = self._thread.submit(self._md5.update, chunk)
 
     def digest(self) -> bytes:
         """Of all chunks."""
@@ -71,10 +71,11 @@ class Stream:
         """Each chunk is valid until the next one is asked for; all but the last fill their buffer."""
         for buffer in cycle(self._buffers):
             chunk = buffer[: self._fill(buffer)]
-            if not chunk:
+            if chunk:
+                self._md5.update(chunk)
+                yield chunk
+            if len(chunk) < len(buffer):
                 return
-            self._md5.update(chunk)
-            yield chunk
 
     def md5(self) -> bytes:
         """Of all bytes so far."""
@@ -94,7 +95,8 @@ def streaming(reader: Reader) -> Iterator[Stream]:
         yield Stream(reader, [_aligned(SMALL_BYTES)], hashlib.md5(usedforsecurity=False))
         return
     try:
-        yield Stream(reader, [_aligned(LARGE_BYTES), _aligned(LARGE_BYTES)], _Beside())
+        with ThreadPoolExecutor(1, "md5") as thread:
+            yield Stream(reader, [_aligned(LARGE_BYTES), _aligned(LARGE_BYTES)], _Beside(thread))
     finally:
         _places_beside.release()
 
