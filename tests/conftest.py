@@ -30,7 +30,8 @@ _OPERATORS_VARIABLES = (
     *("SECRET_KEY", "SECRET_KEY_FALLBACKS"),
     *("PUBLIC_URL", "ALLOWED_HOSTS", "TOKEN_EXPIRY_DAYS", "LOG_LEVEL", "FETCH_ALLOW", "DOWNLOAD_ROOT", "PATH_MAP"),
     *("LEGACY_FAIL_STATUS", "LEASE_SECONDS", "HEARTBEAT_SECONDS", "REAP_SECONDS", "SLICE_SECONDS"),
-    *("STORAGE", "S3_BUCKET", "S3_PREFIX", "S3_ENDPOINT_URL", "FILES_ROOT", "X_ACCEL", "SWEEP_SECONDS"),
+    "STUCK_TASK_MINUTES",
+    *("STORAGE", "S3_BUCKET", "S3_PREFIX", "S3_ENDPOINT_URL", "FILES_ROOT", "X_ACCEL", "SWEEP_SECONDS", "IPFS_GATEWAY_URL"),
     *("UPLOAD_MAX_BYTES", "UPLOAD_MAX_PART_BYTES", "UPLOAD_EXPIRY_DAYS", "UPLOAD_THREADS", "USER_QUOTA_BYTES"),
 )
 
@@ -63,6 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         # A real file, as in service: in memory SQLite locks whole tables, and other processes cannot see it.
         settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(data_dir / "test.sqlite3")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Have each worker read the settings in its own `pytest_configure`; sooner, all would share one data folder."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -325,6 +325,7 @@ def test_a_server_that_leaves_closes_everything(direct: Server, large: Path) -> 
         wait_for(lambda: not open_files(large))
 
 
+@pytest.mark.django_db  # closing an answer looks at the connections of earlier tests
 def test_without_the_server_the_answer_sends_itself(large: Path) -> None:
     with FileIO(large) as file:
         response = SlicedResponse(FileSlices(file, [b"abc", range(5, LARGE)]))
