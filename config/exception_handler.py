@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +21,7 @@ from django.views import defaults
 from rest_framework import exceptions as api_exceptions
 from rest_framework.response import Response
 
+from tasks_api import envelope as tasks_envelope
 from transfers import errors
 from transfers.errors import Envelope, Problem
 
@@ -29,6 +30,11 @@ logger = structlog.get_logger(__name__)
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 """When to come back to a part of ours that is down: about what the supervisor needs to start it again."""
+
+PATH_ENVELOPES: Mapping[str, Callable[[Problem, str], dict[str, Any]]] = {
+    tasks_envelope.PREFIX: tasks_envelope.failure_for,
+}
+"""How failures are worded below a path also where no view answers; given the problem and `Accept-Language`."""
 
 OUR_FAULT = frozenset(
     (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE)
@@ -48,6 +54,12 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.QuotaExceededError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.NoAddressesError: HTTPStatus.CONFLICT,
+    errors.NoSuchTaskError: HTTPStatus.NOT_FOUND,
+    errors.TaskCompletedError: HTTPStatus.CONFLICT,
+    errors.TaskBehindError: HTTPStatus.CONFLICT,
+    errors.TaskSupersededError: HTTPStatus.CONFLICT,
+    errors.SourceIncompleteError: HTTPStatus.CONFLICT,
+    errors.NotGrantedError: HTTPStatus.FORBIDDEN,
     errors.Interrupted: HTTPStatus.CONFLICT,
     errors.TransferError: HTTPStatus.BAD_GATEWAY,
     errors.SourceError: HTTPStatus.BAD_GATEWAY,
@@ -59,6 +71,7 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.SourceChangedError: HTTPStatus.BAD_GATEWAY,
     errors.SourceProtocolError: HTTPStatus.BAD_GATEWAY,
     errors.RangesContradictError: HTTPStatus.BAD_GATEWAY,
+    errors.WrongBlockError: HTTPStatus.BAD_GATEWAY,
     errors.AddressForbiddenError: HTTPStatus.FORBIDDEN,
     errors.ChecksumMismatchError: HTTPStatus.BAD_GATEWAY,
     errors.StoppedError: HTTPStatus.CONFLICT,
@@ -170,6 +183,14 @@ def problem(status: HTTPStatus, detail: str, code: str, by_field: Mapping[str, l
     return Problem(status=status.value, title=status.phrase, detail=detail, code=code, errors=by_field or {})
 
 
+def worded(problem: Problem, path: str, accept_language: str) -> tuple[dict[str, Any], str]:
+    """Word a problem for whoever asked for the path, where no view does; the body, and its media type."""
+    for prefix, envelope in PATH_ENVELOPES.items():
+        if f"{path}/".startswith(prefix):
+            return envelope(problem, accept_language), "application/json"
+    return problem_json(problem), PROBLEM_JSON
+
+
 def problem_json(problem: Problem) -> dict[str, Any]:
     """Word a problem as RFC 9457 does, with `code` and, when there are any, `errors` besides."""
     body: dict[str, Any] = {
@@ -184,17 +205,17 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that never reached a view because it is malformed."""
-    return defaults.bad_request(request, exception) if _is_page(request) else _answer(exception)
+    return defaults.bad_request(request, exception) if _is_page(request) else _answer(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that a plain Django view refused."""
-    return defaults.permission_denied(request, exception) if _is_page(request) else _answer(exception)
+    return defaults.permission_denied(request, exception) if _is_page(request) else _answer(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer for a path that leads nowhere."""
-    return defaults.page_not_found(request, exception) if _is_page(request) else _answer(exception)
+    return defaults.page_not_found(request, exception) if _is_page(request) else _answer(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -203,7 +224,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if not isinstance(failure, Exception):
         return defaults.server_error(request)
     if not _is_page(request):
-        return _answer(failure)
+        return _answer(request, failure)
     at_fault = problem_of(failure).status == HTTPStatus.BAD_REQUEST
     return defaults.bad_request(request, failure) if at_fault else defaults.server_error(request)
 
@@ -213,10 +234,10 @@ def _is_page(request: HttpRequest) -> bool:
     return request.path.startswith("/admin/")
 
 
-def _answer(exc: Exception) -> HttpResponse:
+def _answer(request: HttpRequest, exc: Exception) -> HttpResponse:
     problem = problem_of(exc)
-    headers = _headers(exc, problem)
-    return JsonResponse(problem_json(problem), status=problem.status, headers=headers, content_type=PROBLEM_JSON)
+    body, media_type = worded(problem, request.path, request.headers.get("Accept-Language", ""))
+    return JsonResponse(body, status=problem.status, headers=_headers(exc, problem), content_type=media_type)
 
 
 def _headers(exc: Exception, problem: Problem) -> dict[str, str]:

@@ -12,6 +12,12 @@ CarryonError
 ├── TooLargeError                   more bytes than the service takes
 │   └── QuotaExceededError              more bytes than the user may have here
 ├── NoAddressesError                the storage gives out no addresses of its own
+├── NoSuchTaskError                 no task, or source of tasks, that is the caller's has this id
+├── TaskCompletedError              the task is completed, which is final
+├── TaskBehindError                 the task is further than what is reported of it
+├── TaskSupersededError             the user downloads the source in another task by now
+├── SourceIncompleteError           the source's public block is not there yet
+├── NotGrantedError                 the source's owner has not granted it to the caller
 ├── Interrupted                     the transfer was told to end; says why
 └── TransferError                   what ends an attempt to move bytes
     ├── SourceError                 the other side failed
@@ -23,6 +29,7 @@ CarryonError
     │   ├── SourceChangedError          its validator or size is not the one we began with
     │   ├── SourceProtocolError         an answer that contradicts HTTP or itself
     │   │   └── RangesContradictError       a range that is not the one that was asked for
+    │   ├── WrongBlockError             what a gateway sent is not the block that was asked for
     │   └── AddressForbiddenError       an address or scheme that may not be fetched
     ├── ChecksumMismatchError       the bytes are not the ones that were promised
     ├── StoppedError                somebody stopped the transfer while its beginning was awaited
@@ -144,6 +151,42 @@ class NoAddressesError(CarryonError):
     code = "no_addresses"
 
 
+class NoSuchTaskError(CarryonError):
+    """The caller has no task, or may see no source, with this id."""
+
+    code = "no_such_task"
+
+
+class TaskCompletedError(CarryonError):
+    """The task is completed: no report changes it any more."""
+
+    code = "task_completed"
+
+
+class TaskBehindError(CarryonError):
+    """The task is further than what is reported of it; only one that failed may go back."""
+
+    code = "task_behind"
+
+
+class TaskSupersededError(CarryonError):
+    """The task failed, and its user has begun another one for the same source."""
+
+    code = "task_superseded"
+
+
+class SourceIncompleteError(CarryonError):
+    """The source's public block has not been uploaded yet, so that nothing can be downloaded."""
+
+    code = "source_incomplete"
+
+
+class NotGrantedError(CarryonError):
+    """The caller has no grant for the source."""
+
+    code = "not_granted"
+
+
 class Interruption(enum.StrEnum):
     """Why a transfer was told to end before it was done."""
 
@@ -225,6 +268,12 @@ class RangesContradictError(SourceProtocolError):
     """The source answers a range with something else than that range, so its ranges cannot be trusted."""
 
     code = "ranges_contradict"
+
+
+class WrongBlockError(SourceError):
+    """What a gateway sent is not the block that was asked for; nothing of it was kept."""
+
+    code = "wrong_block"
 
 
 class AddressForbiddenError(SourceError):

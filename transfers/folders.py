@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
+from transfers.engine import ipfs
 from transfers.engine.local import MAX_NAME_BYTES, OUR_SUFFIXES
 from transfers.errors import InvalidInputError
 
@@ -85,8 +86,13 @@ def shown(output_folder: str, save_path: str) -> str:
 
 
 def safe_name(url: str) -> str:
-    """The last segment of the URL's path as a file name of at most `MAX_NAME_BYTES` bytes, its extension kept."""
-    return safe_file_name(unquote(urlsplit(url).path.rstrip("/")))
+    """The last segment of the URL's path as a file name of at most `MAX_NAME_BYTES` bytes, its extension kept.
+
+    What is named by its content alone is called by that name.
+    """
+    parts = urlsplit(url)
+    path = unquote(parts.path.rstrip("/"))
+    return safe_file_name(path or (parts.netloc if parts.scheme == ipfs.SCHEME else ""))
 
 
 def safe_file_name(path: str, fallback: str = FALLBACK_NAME) -> str:

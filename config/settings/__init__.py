@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,42 @@ UNFOLD = {
                         "title": "Stored files",
                         "icon": "draft",
                         "link": reverse_lazy("admin:transfers_storedfile_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Tasks on IPFS",
+                "items": [
+                    {
+                        "title": "Needs attention",
+                        "icon": "notification_important",
+                        "link": reverse_lazy("admin:tasks_api_attention"),
+                    },
+                    {
+                        "title": "Series",
+                        "icon": "video_library",
+                        "link": reverse_lazy("admin:tasks_api_series_changelist"),
+                    },
+                    {
+                        "title": "Sources",
+                        "icon": "movie",
+                        "link": reverse_lazy("admin:tasks_api_source_changelist"),
+                    },
+                    {
+                        "title": "Public uploads",
+                        "icon": "cloud_upload",
+                        "link": reverse_lazy("admin:tasks_api_publicupload_changelist"),
+                    },
+                    {
+                        "title": "Private uploads",
+                        "icon": "vpn_key",
+                        "link": reverse_lazy("admin:tasks_api_privateupload_changelist"),
+                    },
+                    {
+                        "title": "Download tasks",
+                        "icon": "cloud_download",
+                        "link": reverse_lazy("admin:tasks_api_downloadtask_changelist"),
+                        "active": lambda request: bool(re.search(r"/downloadtask/(?!attention/)", request.path)),
                     },
                 ],
             },

@@ -174,6 +174,14 @@ class Environment(BaseSettings):
         1, description="First pause before another attempt; it doubles, up to a minute."
     )
 
+    ipfs_gateway_url: Annotated[str, AfterValidator(_web_url)] = Field(
+        "", description="Trustless IPFS gateway that ipfs:// URLs are fetched through; none are taken when unset."
+    )
+
+    stuck_task_minutes: Count = Field(
+        60, description="How long a task at work may tell nothing new before the admin calls it stuck, in minutes."
+    )
+
     storage: Literal["local", "s3"] = Field("local", description="Where uploaded files come to rest.")
     files_root: Folder = Field(
         cast("Path", None), description="Folder of uploaded files on local disk; DATA_DIR/files when unset."

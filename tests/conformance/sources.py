@@ -98,7 +98,7 @@ def refuses_as_changed(source: Source, offset: int, end: int | None) -> None:
         pytest.fail("a changed file was opened")
 
 
-class SourceSuite:
+class ReadingSuite:
     """For every source; `place` is the adapter's fixture."""
 
     def test_stat_tells_size_and_a_strong_validator(self, place: SourcePlace) -> None:
@@ -164,6 +164,14 @@ class SourceSuite:
             pieces = pool.map(lambda ends: fetch(source, *ends), itertools.pairwise(cuts))
         assert b"".join(pieces) == CONTENT
 
+    def test_a_range_past_the_end_never_ends_quietly(self, place: SourcePlace) -> None:
+        with pytest.raises(SourceError):
+            fetch(ready(place), SIZE - 10, SIZE + 10)
+
+
+class SourceSuite(ReadingSuite):
+    """For a source whose file can get other bytes, as all can but those that are named by their content."""
+
     def test_a_change_between_stat_and_open(self, place: SourcePlace) -> None:
         source = ready(place)
         place.put(OTHER)
@@ -194,10 +202,6 @@ class SourceSuite:
         place.put(OTHER)
         source.stat()
         assert fetch(source, 10, 20) == OTHER[10:20]
-
-    def test_a_range_past_the_end_never_ends_quietly(self, place: SourcePlace) -> None:
-        with pytest.raises(SourceError):
-            fetch(ready(place), SIZE - 10, SIZE + 10)
 
 
 class ShorteningSuite:

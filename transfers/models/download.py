@@ -14,8 +14,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from transfers import leases
+from transfers.engine import ipfs
 from transfers.engine.base import Validator, ValidatorKind
 from transfers.engine.plan import Plan
+from transfers.engine.redaction import without_credentials
 from transfers.models.encryption import decrypt, encrypt
 from transfers.models.stored_file import StoredFile
 
@@ -177,8 +179,11 @@ class Download(leases.LeasedRow):
 
     @property
     def host(self) -> str:
-        """The host it is fetched from, with the port."""
-        return urlsplit(self.url_shown).netloc.lower()
+        """The host it is fetched from, with the port; the gateway's, for what has no host of its own."""
+        parts = urlsplit(self.url_shown)
+        if parts.scheme == ipfs.SCHEME:
+            parts = urlsplit(without_credentials(settings.ENVIRONMENT.ipfs_gateway_url))
+        return parts.netloc.lower()
 
     @property
     def validator(self) -> Validator | None:

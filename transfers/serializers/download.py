@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from transfers import folders
+from transfers.engine import ipfs
 from transfers.models import Download, DownloadAttempt
 from transfers.serializers.stored_file import StoredFileSerializer
 from transfers.services.download import DownloadRequest
@@ -44,13 +45,16 @@ class DownloadRequestSerializer(serializers.Serializer[DownloadRequest]):
     )
 
     def validate_fileUrl(self, value: str) -> str:  # noqa: N802
-        """Refuse what is no http or https URL with a host."""
+        """Refuse what is no http or https URL with a host, nor an ipfs one that there is a gateway for."""
         try:
             parts = urlsplit(value)
             complete = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
         except ValueError:
             complete = False
-        if not complete or any(character.isspace() or not character.isprintable() for character in value):
+        unclear = any(character.isspace() or not character.isprintable() for character in value)
+        if value.lower().startswith(f"{ipfs.SCHEME}://") and not unclear:
+            _check_ipfs(value)
+        elif not complete or unclear:
             raise serializers.ValidationError("must be an http or https URL with a host")
         return value
 
@@ -62,6 +66,15 @@ class DownloadRequestSerializer(serializers.Serializer[DownloadRequest]):
             fid=validated_data.get("fid") or "",
             output_folder=validated_data.get("outputFolder") or "",
         )
+
+
+def _check_ipfs(url: str) -> None:
+    if not settings.ENVIRONMENT.ipfs_gateway_url:
+        raise serializers.ValidationError("ipfs URLs cannot be fetched here: no IPFS gateway is configured")
+    try:
+        ipfs.Address.parse(url)
+    except ipfs.InvalidAddressError as error:
+        raise serializers.ValidationError(str(error)) from None
 
 
 class AttemptSerializer(serializers.ModelSerializer[DownloadAttempt]):

@@ -19,7 +19,6 @@ from transfers import leases, progress
 from transfers.engine.base import SourceInfo
 from transfers.engine.checksums import Checksums, FileHasher
 from transfers.engine.copying import Allotment, Watch, WholePlan, copy
-from transfers.engine.http import HttpSource
 from transfers.engine.local import LocalSink
 from transfers.engine.plan import Plan
 from transfers.errors import (
@@ -37,7 +36,7 @@ from transfers.models.download_attempt import AttemptOutcome
 from transfers.tasks.events import tell_state
 from transfers.tasks.parts import LeasedParts, Speed, lay_out
 from transfers.tasks.planning import MAX_SOURCE_CHANGES, plan_for
-from transfers.tasks.source import http_source
+from transfers.tasks.source import RemoteFile, source_of
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +67,7 @@ class Attempt:
         """What is left to do once nobody waits for the file any more."""
         self._slots = slots
         self._record = DownloadAttempt()
-        self._source: HttpSource | None = None
+        self._source: RemoteFile | None = None
         self._hasher: FileHasher | None = None
         self._watch: Watch | None = None
         self._parts: LeasedParts | None = None
@@ -137,7 +136,7 @@ class Attempt:
 
     def _fetch(self) -> None:
         with ExitStack() as stack:
-            self._source = source = stack.enter_context(http_source(self.download))
+            self._source = source = stack.enter_context(source_of(self.download))
             self._check()
             if self._already_published():
                 return
@@ -186,7 +185,7 @@ class Attempt:
         tell_state(self.download)
         return True
 
-    def _already_here(self, source: HttpSource) -> bool:
+    def _already_here(self, source: RemoteFile) -> bool:
         """Whether the file is here from an earlier time, and still what the source has; then it is completed."""
         download, stored = self.download, StoredFile.objects.kept().filter(pk=self.download.stored_file_id or 0).first()
         if stored is None or download.validator is None or not stored.untouched():
@@ -219,7 +218,7 @@ class Attempt:
         if not download.mark_streaming(**facts):
             raise Interrupted(Interruption.FENCED)
 
-    def _copy(self, source: HttpSource, sink: LocalSink, plan: Plan, stack: ExitStack) -> tuple[int, FileHasher]:
+    def _copy(self, source: RemoteFile, sink: LocalSink, plan: Plan, stack: ExitStack) -> tuple[int, FileHasher]:
         stored = sink.stored_parts()
         hasher = FileHasher(sink.fileno)
         stack.callback(hasher.close)

@@ -12,7 +12,6 @@ from django.db.models import F, QuerySet
 from transfers import leases
 from transfers.engine.base import SourceInfo
 from transfers.engine.copying import Watch, copy
-from transfers.engine.http import HttpSource
 from transfers.engine.local import LocalSink
 from transfers.engine.plan import Plan
 from transfers.errors import Interrupted, Interruption, TransferError
@@ -21,7 +20,7 @@ from transfers.models import Download
 from transfers.models.download import Desired, DownloadState
 from transfers.tasks import running
 from transfers.tasks.parts import LeasedParts
-from transfers.tasks.source import http_source
+from transfers.tasks.source import RemoteFile, source_of
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +30,7 @@ class Join:
 
     def __init__(self, download: Download) -> None:
         self._download = download
-        self._source: HttpSource | None = None
+        self._source: RemoteFile | None = None
         self._watch: Watch | None = None
         self._parts: LeasedParts | None = None
         self._reason: Interruption | None = None
@@ -64,7 +63,7 @@ class Join:
         download = self._download
         with ExitStack() as closing:
             known = SourceInfo(download.size, download.validator, ranges=True)
-            self._source = source = closing.enter_context(http_source(download, known=known))
+            self._source = source = closing.enter_context(source_of(download, known=known))
             sink = LocalSink(Path(download.save_path), generation=download.generation)
             closing.callback(sink.close)
             if not sink.join(plan):

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from multiformats import CID, multihash
 
@@ -19,7 +20,15 @@ MAX_IDENTITY_BYTES = 128
 """What an identifier may carry itself instead of a hash: the limit that other implementations have."""
 _MIN_DIGEST_BYTES = 20
 _IDENTITY = "identity"
-_HASHES: Mapping[str, Callable[..., hashlib._Hash]] = {
+
+
+class _Hash(Protocol):
+    @property
+    def digest_size(self) -> int: ...
+    def digest(self) -> bytes: ...
+
+
+_HASHES: Mapping[str, Callable[..., _Hash]] = {
     "sha2-256": hashlib.sha256,
     "sha2-512": hashlib.sha512,
     "sha3-256": hashlib.sha3_256,
