@@ -16,6 +16,7 @@ from config.wsgi import application as django_application
 
 from config.direct import lending, reading_directly
 from config.edge import Application, edge
+from config.polling import polling
 from config.sending import handing_over, sending
 from config.websockets import routed, websocket_authentication
 from transfers.routing import websocket_urlpatterns
@@ -26,7 +27,7 @@ def _bridged(wsgi: Any, threads: int) -> Application:
 
 
 application = edge(
-    http=sending(_bridged(handing_over(cast("Any", django_application)), settings.ENVIRONMENT.web_threads)),
+    http=polling(sending(_bridged(handing_over(cast("Any", django_application)), settings.ENVIRONMENT.web_threads))),
     bulk=lending(_bridged(reading_directly(cast("Any", django_application)), settings.ENVIRONMENT.upload_threads)),
     websocket=websocket_authentication(routed(websocket_urlpatterns)),
     unsized_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,

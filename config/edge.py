@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from config.exception_handler import PROBLEM_JSON, problem, problem_json
+from config.exception_handler import problem, worded
 from transfers.errors import Problem
 
 logger = structlog.get_logger(__name__)
@@ -160,7 +160,7 @@ async def _with_whole_body(applications: _ByBody, scope: Scope, receive: Receive
     is_page = scope["path"].startswith(PAGES)
     if is_page and size and size > unsized_bytes:
         detail = f"No page takes a body of more than {unsized_bytes} bytes."
-        await _refuse(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, "too_large"), send)
+        await _refuse(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, "too_large"), scope, send)
         return
     body = WholeBody(receive, size)
     source: Receive = body
@@ -169,11 +169,11 @@ async def _with_whole_body(applications: _ByBody, scope: Scope, receive: Receive
         try:
             whole = await body.read(unsized_bytes)
         except CutOffError as cut:
-            await _refuse(problem(HTTPStatus.BAD_REQUEST, f"The body was cut off: {cut}.", "body_cut_off"), send)
+            await _refuse(problem(HTTPStatus.BAD_REQUEST, f"The body was cut off: {cut}.", "body_cut_off"), scope, send)
             return
         if whole is None:
             detail = f"A body of more than {unsized_bytes} bytes needs a Content-Length."
-            await _refuse(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, "too_large"), send)
+            await _refuse(problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, "too_large"), scope, send)
             return
         if unsized:
             scope["headers"] = _sized(scope["headers"], len(whole))
@@ -200,11 +200,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(refusal: Problem, send: Send) -> None:
+async def _refuse(refusal: Problem, scope: Scope, send: Send) -> None:
     """Answer in place of Django, and close: where the next request would begin is not known."""
-    body = json.dumps(problem_json(refusal)).encode()
+    languages = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
+    told, media_type = worded(refusal, scope["path"], languages)
+    body = json.dumps(told).encode()
     headers = [
-        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-type", media_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]

@@ -7,3 +7,4 @@ class TasksApiConfig(AppConfig):
     """The IPFS task backend: the state of uploads and downloads that desktop clients carry out."""
 
     name = "tasks_api"
+    verbose_name = "tasks on IPFS"

@@ -26,7 +26,7 @@ SNAPSHOT_SECONDS = 15.0
 
 
 class EventsConsumer(AsyncWebsocketConsumer):
-    """Events of the user's transfers (staff: everybody's), narrowed by `?cid=` and `?fid=`.
+    """Events of the user's transfers and tasks (staff: everybody's), narrowed by `?cid=` and `?fid=`.
 
     Each frame is a JSON array of two: the event's name, and a string that holds the event as JSON. The socket is
     closed when `scope["carryon_still_valid"]` says that its user may listen no more.
@@ -95,10 +95,15 @@ class EventsConsumer(AsyncWebsocketConsumer):
 
     async def _tell(self, event: ProgressEvent) -> None:
         """Send a frame, unless it says less than the end that was told of the same transfer."""
-        key, revision = event.body["id"], event.body["revision"]
-        if event.is_state and revision < self.ends.get(key, -1) + event.is_end:
+        if event.is_state and not self._is_news(event):
             return
-        if event.is_end:
-            self.ends[key] = revision
         inner = json.dumps(event.body, separators=(",", ":"), ensure_ascii=False)
         await self.send(text_data=json.dumps([event.name, inner], separators=(",", ":"), ensure_ascii=False))  # type: ignore[no-untyped-call]
+
+    def _is_news(self, event: ProgressEvent) -> bool:
+        key, revision = event.body["id"], event.body["revision"]
+        if revision < self.ends.get(key, -1) + event.is_end:
+            return False
+        if event.is_end:
+            self.ends[key] = revision
+        return True

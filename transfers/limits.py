@@ -5,32 +5,21 @@ They are courtesy, not truth: they live in Redis, and while it is away each proc
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import redis
-import structlog
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from transfers import leases
-
-log = structlog.get_logger(__name__)
+from transfers.redis import Redis
 
 SLOT_SECONDS = 10
 """How long a slot outlives a worker of another host that died with it: less than its lease. Heartbeats renew it."""
 BURST_SECONDS = 0.25
 """How far ahead of its rate a stream may get."""
-PATIENCE_SECONDS = 0.5
-"""How long Redis may take to answer: a transfer, or its heartbeat, waits for it."""
-AWAY_SECONDS = 5.0
-"""How long Redis is left alone after it failed to answer."""
 
 # By the clock of Redis alone, as its workers' may differ; the slots named at the end are held already, and kept.
 _HOLD = """
@@ -57,33 +46,7 @@ return string.format('%.6f', due - now)
 """
 
 
-@functools.cache
-def _client() -> redis.Redis:
-    patience: dict[str, Any] = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
-    return redis.Redis.from_url(
-        settings.REDIS_URL, **{**settings.REDIS_OPTIONS, **patience}, retry=Retry(NoBackoff(), retries=0)
-    )
-
-
-class _Redis:
-    """Redis for as long as it answers; after a failure nobody waits for it again for a while."""
-
-    def __init__(self) -> None:
-        self._away_until = 0.0
-
-    def ask(self, question: Callable[[redis.Redis], Any]) -> Any:
-        """What Redis answers to the question; None while it is away."""
-        if time.monotonic() < self._away_until:
-            return None
-        try:
-            return question(_client())
-        except redis.RedisError as error:
-            log.debug("limits kept locally", error=type(error).__name__)
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            return None
-
-
-_redis = _Redis()
+_redis = Redis()
 
 
 class Slots:

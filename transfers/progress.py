@@ -27,7 +27,7 @@ MAX_PENDING = 1000
 class ProgressEvent:
     """One thing to tell: the event's name, whose it is, and its body; `keys` are what listeners filter by.
 
-    The body's `id` and `revision` tell a listener which of two events of one transfer is the later one.
+    Where it tells a state, the body's `id` and `revision` tell which of two of one transfer is the later one.
     """
 
     name: str
@@ -37,7 +37,14 @@ class ProgressEvent:
     is_state: bool = False
     """Whether it tells where the transfer stands, so that it stands for every one before it."""
     is_end: bool = False
-    """Whether nothing comes after it until the transfer is started again."""
+    """Whether it tells a state that nothing comes after until the transfer is started again."""
+    others: tuple[int, ...] = ()
+    """Users whom it concerns besides."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that are to hear it; no listener is in two of them."""
+        return (*(group_of(user_id) for user_id in sorted({self.user_id, *self.others})), EVERYBODY)
 
 
 def group_of(user_id: int) -> str:
@@ -79,7 +86,7 @@ def _message(status: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"action": "stream_status", "status": status, "data": data}
 
 
-def _download_event(download: Download, message: dict[str, Any], **flags: bool) -> ProgressEvent:
+def _download_event(download: Download, message: dict[str, Any], **flags: Any) -> ProgressEvent:
     keys = {"cid": download.cid, "fid": download.fid}
     body = {**keys, "message": message, "id": str(download.pk), "revision": download.revision}
     return ProgressEvent("download_stream", download.user_id, body, keys, **flags)
@@ -111,7 +118,7 @@ class _Publisher:
         message = {"type": "progress", "event": asdict(event)}
         try:
             layer = get_channel_layer()  # type: ignore[no-untyped-call]
-            for group in (group_of(event.user_id), EVERYBODY):
+            for group in event.groups:
                 await layer.group_send(group, message)
         except Exception as error:  # noqa: BLE001 - whatever it is, a transfer must not suffer from it
             log.warning("progress not sent", error=type(error).__name__)

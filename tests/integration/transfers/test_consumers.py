@@ -41,11 +41,16 @@ class Listener:
     def __init__(self, communicator: Any) -> None:
         self._communicator = communicator
 
-    async def frame(self) -> dict[str, Any]:
-        """The next frame's event, its form being checked."""
+    async def text(self) -> list[Any]:
+        """What is in the next frame."""
         message = await self._communicator.receive_output(timeout=5)
         assert message["type"] == "websocket.send"
-        name, inner = json.loads(message["text"])
+        told: list[Any] = json.loads(message["text"])
+        return told
+
+    async def frame(self) -> dict[str, Any]:
+        """The next frame's event, its form being checked."""
+        name, inner = await self.text()
         assert name == "download_stream"
         assert isinstance(inner, str)
         body: dict[str, Any] = json.loads(inner)
@@ -118,7 +123,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 async def tell(event: ProgressEvent) -> None:
     """What the publisher does with an event."""
     layer = get_channel_layer()  # type: ignore[no-untyped-call]
-    for group in (progress.group_of(event.user_id), progress.EVERYBODY):
+    for group in event.groups:
         await layer.group_send(group, {"type": "progress", "event": asdict(event)})
 
 
@@ -229,6 +234,26 @@ def test_an_end_is_told_once_and_nothing_older_after_it() -> None:
             for revision, state in ((6, "running"), (7, "completed")):  # it was started again
                 await tell(a_state(row, revision=revision, state=state))
             assert [(await listener.frame())["revision"] for _ in range(2)] == [6, 7]
+
+    run(scenario)
+
+
+def test_an_event_that_tells_no_state_concerns_whom_it_names() -> None:
+    ann, bob, eve, root = new_user("ann"), new_user("bob"), new_user("eve"), new_user("root", is_staff=True)
+    event = ProgressEvent("task_update", ann.pk, {"kind": "download"}, others=(bob.pk, ann.pk, root.pk))
+
+    async def scenario() -> None:
+        async with (
+            listening(ann) as of_ann,
+            listening(bob) as of_bob,
+            listening(eve) as of_eve,
+            listening(root) as of_root,
+        ):
+            await tell(event)
+            for listener in (of_ann, of_bob, of_root):
+                assert await listener.text() == ["task_update", '{"kind":"download"}']
+                await listener.hears_nothing()
+            await of_eve.hears_nothing()
 
     run(scenario)
 

@@ -15,6 +15,7 @@ import redis
 from django.conf import settings
 
 from transfers import leases, limits
+from transfers import redis as courtesy
 from transfers.limits import SLOT_SECONDS, Rate, Slots
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -23,12 +24,12 @@ pytestmark = pytest.mark.usefixtures("broker")
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Redis, which no earlier test has found to be away, and for which a busy machine has all the time it needs."""
-    monkeypatch.setattr(limits, "_redis", limits._Redis())
-    monkeypatch.setattr(limits, "PATIENCE_SECONDS", 30)
-    limits._client.cache_clear()
+    monkeypatch.setattr(limits, "_redis", courtesy.Redis())
+    monkeypatch.setattr(courtesy, "PATIENCE_SECONDS", 30)
+    courtesy._client.cache_clear()
     with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
         yield client
-    limits._client.cache_clear()
+    courtesy._client.cache_clear()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import redis
 from django.conf import settings
 
 from transfers import limits
+from transfers import redis as courtesy
 from transfers.limits import Rate, Slots
 
 HOST = "origin.test:80"
@@ -18,8 +19,8 @@ HOST = "origin.test:80"
 def _away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing listens where Redis should be."""
     nowhere = redis.Redis.from_url(f"unix://{settings.ENVIRONMENT.run_dir}/nobody.sock")
-    monkeypatch.setattr(limits, "_client", lambda: nowhere)
-    monkeypatch.setattr(limits, "_redis", limits._Redis())
+    monkeypatch.setattr(courtesy, "_client", lambda: nowhere)
+    monkeypatch.setattr(limits, "_redis", courtesy.Redis())
 
 
 def test_slots_are_those_of_the_process() -> None:
@@ -45,8 +46,8 @@ def test_redis_is_left_alone_after_it_failed(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(time.monotonic())
         raise redis.ConnectionError
 
-    circuit = limits._Redis()
+    circuit = courtesy.Redis()
     assert [circuit.ask(refuse) for _ in range(3)] == [None] * 3
     assert len(asked) == 1
-    monkeypatch.setattr(circuit, "_away_until", 0.0)
+    monkeypatch.setattr(circuit, "_away", courtesy.Absence())
     assert circuit.ask(lambda _: "there again") == "there again"

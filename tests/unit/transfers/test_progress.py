@@ -81,3 +81,8 @@ def test_only_so_many_frames_wait(layer: Layer) -> None:
     layer.may_send.set()
     end(publisher)
     assert layer.sent == 2 * MAX_PENDING
+
+
+def test_nobody_hears_an_event_twice() -> None:
+    groups = ProgressEvent("task_update", 7, {}, others=(9, 7, 9)).groups
+    assert groups == (progress.group_of(7), progress.group_of(9), progress.EVERYBODY)

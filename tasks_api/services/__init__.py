@@ -1,0 +1,1 @@
+"""What users and operators can ask for of tasks."""

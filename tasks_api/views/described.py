@@ -1,0 +1,202 @@
+"""How the API description tells of the views: envelopes, parameters and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+    inline_serializer,
+)
+from rest_framework import serializers
+from rest_framework.views import APIView
+
+from tasks_api.serializers.task import (
+    DownloadableSourceSerializer,
+    DownloadTaskSerializer,
+    NewSourceSerializer,
+    PageSerializer,
+    ReportSerializer,
+    SourceIdSerializer,
+    UploadReportSerializer,
+    UploadTaskSerializer,
+    UserSerializer,
+)
+
+ViewT = TypeVar("ViewT", bound=type[APIView])
+Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
+
+_UPLOAD: dict[str, Any] = {
+    "id": 233,
+    "status": 0,
+    "percent": 0,
+    "series_id": 233,
+    "source_id": 233,
+    "source_name": "仙剑奇侠传-电视版（第21集）",
+    "uuid": "283509238",
+    "ip": "QmdUVasivefLGRkT4R9mzcp82Qoc47UBb5G9bHXdZkW3RP",
+    "file": "仙剑奇侠传",
+    "name": "仙剑奇侠传-电视版（第21集）",
+    "size": 102400,
+    "hash": "QmTxvr8VXe37apeBjyPeAGZi5JiRSbwn8mr2DuuqR517Lo",
+    "created_at": "2018-05-06 12:00:00",
+}
+_PRIVATE = {"private_status": 0, "private_name": "仙剑奇侠传-电视版（第21集）", "private_size": 0, "private_hash": ""}
+_DOWNLOAD = {**_UPLOAD, **_PRIVATE}
+_CHOICES = [
+    {"code": code, "name": name} for code, name in ((0, "未开始"), (3, "上载中"), (8, "已完成"), (9, "出现错误"))
+]
+_REPORTED = {name: _UPLOAD[name] for name in ("name", "file", "hash", "size", "ip")}
+
+_LANGUAGE = OpenApiParameter(
+    "Accept-Language", str, "header", description="`zh` (as without it) or `en`, for messages and names of states."
+)
+_CONDITION = OpenApiParameter("If-None-Match", str, "header", description="An `ETag` that an answer here came with.")
+_NOT_MODIFIED = OpenApiResponse(None, "As `If-None-Match` has it.")
+_FAILURE = inline_serializer(
+    "TaskFailure",
+    {
+        "data": serializers.JSONField(allow_null=True, help_text="null"),
+        "message": serializers.CharField(help_text="For the user."),
+        "errors": serializers.DictField(
+            child=serializers.ListField(child=serializers.CharField()), help_text="Texts by field."
+        ),
+    },
+)
+_META: Fields = {
+    "count": serializers.IntegerField(help_text="Of all pages."),
+    "page": serializers.IntegerField(),
+    "page_size": serializers.IntegerField(),
+}
+_CHOICE = inline_serializer(
+    "TaskStatusChoice",
+    {"code": serializers.IntegerField(), "name": serializers.CharField()},
+    many=True,
+)
+
+
+def _envelope(name: str, data: Any, meta: Fields | None = None) -> serializers.Serializer[Any]:
+    fields: Fields = {"data": data, "message": serializers.CharField(allow_blank=True)}
+    if meta:
+        fields["meta"] = inline_serializer(f"{name}Meta", meta)
+    return inline_serializer(name, fields)
+
+
+_UPLOAD_ANSWER = _envelope("UploadTaskAnswer", UploadTaskSerializer())
+_DOWNLOAD_ANSWER = _envelope("DownloadTaskAnswer", DownloadTaskSerializer())
+_TASK_META: Fields = {**_META, "status_choices": _CHOICE}
+
+
+def _answer(value: Any, meta: dict[str, Any] | None = None) -> list[OpenApiExample]:
+    told = {"data": value, "message": ""} | ({"meta": meta} if meta else {})
+    return [OpenApiExample("As the source has it", value=told, response_only=True, status_codes=["200"])]
+
+
+def _operation(
+    name: str, answer: Any, statuses: Sequence[int], *, conditional: bool = False, **options: Any
+) -> Callable[[Any], Any]:
+    responses: dict[Any, Any] = {(200, "application/json"): answer}
+    responses |= {(status, "application/json"): _FAILURE for status in (401, 403, 404, 406, 413, 503, *statuses)}
+    parameters = [*options.pop("parameters", ()), _LANGUAGE]
+    if conditional:
+        parameters.append(_CONDITION)
+        responses[304] = _NOT_MODIFIED
+    return extend_schema(operation_id=name, responses=responses, parameters=parameters, **options)
+
+
+def _views(**operations: Any) -> Callable[[ViewT], ViewT]:
+    return extend_schema_view(**operations)
+
+
+def _list(name: str, shown: Any, statuses: Sequence[int], example: dict[str, Any]) -> Callable[[Any], Any]:
+    filters = [
+        OpenApiParameter("status", int, enum=list(statuses)),
+        OpenApiParameter("series_id", int),
+        OpenApiParameter("updated_since", str, description="ISO 8601; changed then or later. UTC without an offset."),
+        PageSerializer,
+    ]
+    answer = _envelope(
+        f"{shown.__name__.removesuffix('Serializer')}{name.title().replace('_', '')}", shown(many=True), _TASK_META
+    )
+    meta = {"count": 1, "page": 1, "page_size": 50, "status_choices": _CHOICES}
+    return _operation(name, answer, (400,), conditional=True, parameters=filters, examples=_answer([example], meta))
+
+
+def _one(
+    name: str, answer: Any, report: Any, example: dict[str, Any], told: dict[str, Any]
+) -> Callable[[ViewT], ViewT]:
+    request = OpenApiExample("A report", value=told, request_only=True)
+    return _views(
+        get=_operation(f"{name}_detail", answer, (), conditional=True, examples=_answer(example)),
+        patch=_operation(
+            f"{name}_report",
+            answer,
+            (400, 409, 415),
+            request=report,
+            examples=[request, *_answer(example)],
+        ),
+    )
+
+
+public_uploads = _views(
+    get=_list("public_upload_list", UploadTaskSerializer, (0, 1, 2, 3, 8, 9), _UPLOAD),
+    post=_operation(
+        "public_upload_create",
+        _UPLOAD_ANSWER,
+        (400, 415),
+        request=NewSourceSerializer,
+        examples=[
+            OpenApiExample(
+                "A file of the series",
+                value={name: _UPLOAD[name] for name in ("series_id", "uuid", "source_name")},
+                request_only=True,
+            ),
+            *_answer(_UPLOAD),
+        ],
+    ),
+)
+private_uploads = _views(get=_list("private_upload_list", UploadTaskSerializer, (0, 3, 8, 9), _UPLOAD))
+downloads = _views(get=_list("download_task_list", DownloadTaskSerializer, (0, 4, 5, 6, 7, 8, 9), _DOWNLOAD))
+public_upload = _one(
+    "public_upload", _UPLOAD_ANSWER, UploadReportSerializer, _UPLOAD, {"status": 8, "percent": 100, **_REPORTED}
+)
+private_upload = _one(
+    "private_upload", _UPLOAD_ANSWER, UploadReportSerializer, _UPLOAD, {"status": 3, "percent": 40, **_REPORTED}
+)
+download = _one("download_task", _DOWNLOAD_ANSWER, ReportSerializer, _DOWNLOAD, {"status": 4, "percent": 40})
+_CREATES = (400, 409, 415)
+new_download = _views(
+    get=_operation(
+        "download_task_create_by_get",
+        _DOWNLOAD_ANSWER,
+        _CREATES,
+        parameters=[OpenApiParameter("source_id", int, required=True, description="Also taken from a form body.")],
+        examples=_answer(_DOWNLOAD),
+    ),
+    post=_operation(
+        "download_task_create",
+        _DOWNLOAD_ANSWER,
+        _CREATES,
+        request=SourceIdSerializer,
+        examples=[OpenApiExample("A source", value={"source_id": 233}, request_only=True), *_answer(_DOWNLOAD)],
+    ),
+)
+me = _views(get=_operation("user_me", _envelope("UserAnswer", UserSerializer()), (), conditional=True))
+series_sources = _views(
+    get=_operation(
+        "series_sources",
+        _envelope("SeriesSources", DownloadableSourceSerializer(many=True), _META),
+        (400,),
+        conditional=True,
+        parameters=[PageSerializer],
+        examples=_answer(
+            [{name: value for name, value in _DOWNLOAD.items() if name not in ("id", "status", "percent")}],
+            {"count": 1, "page": 1, "page_size": 1000},
+        ),
+    )
+)
