@@ -52,8 +52,8 @@ def edge(*, http: Application, bulk: Application, websocket: Application, unsize
     """Join the applications behind one port.
 
     A body of up to `unsized_bytes` is awaited before a thread is taken, unless the client would first be told whether
-    it is wanted. A larger one must come with a Content-Length, and not to the admin's pages; `bulk` takes those that
-    bring a file, and holds a thread for each.
+    it is wanted. A larger one must come with a Content-Length, and not to a page. `bulk` takes those that may bring a
+    file, awaits none of them, and holds a thread for each.
     """
     applications = _ByBody(http, bulk, unsized_bytes)
 
@@ -144,7 +144,7 @@ class LastingSend:
 
 @dataclass(frozen=True, slots=True)
 class _ByBody:
-    """Which application takes a body: `bulk` what is larger than is awaited and brings a file, `http` all else."""
+    """Which application takes a body: `bulk` what may bring a file, at any pace, `http` all else."""
 
     http: Application
     bulk: Application
@@ -155,7 +155,8 @@ async def _with_whole_body(applications: _ByBody, scope: Scope, receive: Receive
     unsized_bytes = applications.unsized_bytes
     names = {name.lower(): value for name, value in scope["headers"]}
     size = int(names[b"content-length"]) if b"content-length" in names else None
-    application = applications.bulk if size and scope["path"].startswith(BULK) else applications.http
+    is_bulk = bool(size) and scope["path"].startswith(BULK)
+    application = applications.bulk if is_bulk else applications.http
     unsized = size is None and b"transfer-encoding" in names
     is_page = scope["path"].startswith(PAGES)
     if is_page and size and size > unsized_bytes:
@@ -165,7 +166,8 @@ async def _with_whole_body(applications: _ByBody, scope: Scope, receive: Receive
     body = WholeBody(receive, size)
     source: Receive = body
     # Who asked to be told first whether the body is wanted is told so by the view that reads it.
-    if unsized or (size and size <= unsized_bytes and (is_page or b"expect" not in names)):
+    awaited = size and size <= unsized_bytes and not is_bulk and (is_page or b"expect" not in names)
+    if unsized or awaited:
         try:
             whole = await body.read(unsized_bytes)
         except CutOffError as cut:

@@ -73,7 +73,10 @@ def shared(size: int) -> Plan:
 
 SUGGESTED_PART_BYTES = 20 * MIB
 """What an upload's parts are suggested to have (the contract's own example)."""
-_ROUND = 4096
+_ROUND = (4096, 10_000)
+"""What the sizes that people choose are multiples of."""
+_FIELDS_BYTES = 1024
+"""What the few fields behind a file may take."""
 
 
 def suggested_part_size(size: int | None) -> int:
@@ -89,5 +92,22 @@ def stride(number: int, part_size: int, suggested: int, size: int | None) -> int
     """
     if part_size >= suggested or number == 1:
         return max(part_size, 1)
-    is_last = suggested * (number - 1) + part_size == size if size is not None else part_size % _ROUND != 0
-    return suggested if is_last else max(part_size, 1)
+    if size is None:
+        return max(part_size, 1) if _is_round(part_size) else suggested
+    before, odd = divmod(size - part_size, number - 1)
+    is_last = before == suggested or (before >= part_size and _is_round(before) and not _is_round(part_size))
+    return before if is_last and not odd else max(part_size, 1)
+
+
+def _is_round(size: int) -> bool:
+    return any(size % unit == 0 for unit in _ROUND)
+
+
+def part_size_within(body_size: int, suggested: int) -> int:
+    """Bytes a part most likely has, of which one knows only that some fields of a form follow it in the body.
+
+    Clients cut files into round sizes, and fields are short.
+    """
+    candidates = (suggested, *(body_size // unit * unit for unit in _ROUND))
+    likely = max((each for each in candidates if each <= body_size), default=0)
+    return likely if 0 <= body_size - likely < _FIELDS_BYTES else body_size

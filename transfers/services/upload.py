@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from transfers.errors import (
     CarryonError,
     InvalidInputError,
     NoSuchUploadError,
+    OutOfSpaceError,
     PartsDifferError,
     QuotaExceededError,
     SinkError,
@@ -35,6 +37,8 @@ from transfers.models.upload import UploadQuerySet, UploadState
 from transfers.tasks import remove_upload
 from transfers.tasks.upload import collection, finish, slot
 
+MAX_ASIDE_BYTES = 2**27
+"""Bytes that are taken before it is known whose they are to be: some times the usual part."""
 MAX_ID = 2**63 - 1
 """The largest id that the database can hold."""
 
@@ -78,6 +82,7 @@ def initiate(*, user: AbstractBaseUser, request: UploadRequest) -> Upload:
     _require_quota(user.pk, request.size or 0)
     upload = _create(user, request)
     try:
+        collection(upload).abort()  # a database that was put back to an earlier day gives its numbers again
         _begun(upload, upload.size)
     except BaseException:
         upload.delete()
@@ -127,13 +132,14 @@ def store_part(*, user: AbstractBaseUser, upload_id: int, part: IncomingPart, re
     _admit(upload, part)
     parts = _begun(upload, part.size)
 
-    def check_open() -> None:
-        _open(user, upload_id)
+    def check_again() -> None:
+        """Others may have ended the upload, or filled it, while the part was on its way."""
+        _require_room_for(_open(user, upload_id), part)
         _let_go_of_the_database()
 
     _let_go_of_the_database()
     try:
-        stored = parts.write_part(part.number, _Fenced(reader, check_open), part.size, part.md5)
+        stored = parts.write_part(part.number, _Fenced(reader, check_again), part.size, part.md5)
     except SinkError:
         _open(user, upload_id)  # it may have ended meanwhile: then that is why
         raise
@@ -172,9 +178,13 @@ class _Fenced:
 def set_aside(*, reader: Reader, size: int) -> Iterator[Aside]:
     """Keep a part whose place is not known yet, of at most `size` bytes, in a file that has no name."""
     _require_size(size, settings.ENVIRONMENT.upload_max_part_bytes, "A part")
+    _require_size(size, MAX_ASIDE_BYTES, "A part in front of its fields (send `file` last)")
     folder = Path(settings.ENVIRONMENT.files_root)
-    with sink_errors(folder):
+    with sink_errors("the storage of uploads"):
         folder.mkdir(parents=True, exist_ok=True)
+        left = os.statvfs(folder)
+        if size > left.f_bavail * left.f_frsize:
+            raise OutOfSpaceError(f"{size} bytes are more than the storage has left")
         with TemporaryFile(dir=folder) as file:
             buffer = memoryview(bytearray(CHUNK_BYTES))
             while count := reader.readinto(buffer):
@@ -243,7 +253,8 @@ def part_address(*, user: AbstractBaseUser, upload_id: int, number: int) -> stor
 def _open(user: AbstractBaseUser, upload_id: int) -> Upload:
     upload = find(user=user, upload_id=upload_id)
     if upload.state != UploadState.OPEN:
-        raise UploadEndedError("The upload is complete: it takes no more parts.")
+        how = "complete" if upload.state == UploadState.COMPLETED else "being completed"
+        raise UploadEndedError(f"The upload is {how}: it takes no more parts.")
     return upload
 
 
@@ -253,16 +264,26 @@ def _admit(upload: Upload, part: IncomingPart) -> None:
     environment = settings.ENVIRONMENT
     _require_size(size, environment.upload_max_part_bytes, "A part")
     _require_size(size - part.slack, upload.size if upload.size is not None else size, "A part of this file")
+    _require_room_for(upload, part)
+    if upload.stride is None:  # told or not: what lies in its place is found there ever after
+        Upload.objects.filter(pk=upload.pk, stride=None).update(stride=_stride(upload, part))
+        upload.refresh_from_db(fields=["stride"])
+
+
+def _stride(upload: Upload, part: IncomingPart) -> int:
+    likely = upload.part_size if part.size is None else part.size
+    if part.slack:
+        likely = plan.part_size_within(likely, upload.part_size)
+    return plan.stride(part.number, likely, upload.part_size, upload.size)
+
+
+def _require_room_for(upload: Upload, part: IncomingPart) -> None:
+    size = part.size or 0
     try:
         _require_room(upload, upload.received + size)
     except TooLargeError:  # a part that was sent again may have been counted more than once
         others = sum(stored.size for number, stored in _stored(upload).items() if number != part.number)
         _require_room(upload, others + size)
-    if upload.stride is None:  # told or not: what lies in its place is found there ever after
-        told = upload.part_size if part.size is None else part.size
-        stride = plan.stride(part.number, told, upload.part_size, upload.size)
-        Upload.objects.filter(pk=upload.pk, stride=None).update(stride=stride)
-        upload.refresh_from_db(fields=["stride"])
 
 
 def _require_number(number: int) -> None:

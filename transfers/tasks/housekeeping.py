@@ -50,5 +50,6 @@ def reap() -> None:
     ring_for_deleted(age, MAX_RINGS)
     for state, task in ((UploadState.COMPLETING, complete_upload), (UploadState.REMOVING, remove_upload)):
         left_behind = Upload.objects.filter(state=state).untouched_for(LEFT_BEHIND)
-        for upload_id in left_behind.values_list("pk", flat=True)[:MAX_RINGS]:
+        for upload_id in list(left_behind.values_list("pk", flat=True)[:MAX_RINGS]):
+            Upload.objects.filter(pk=upload_id).update(touched_at=Now())  # so as not to ring for it every time
             ring(task, upload_id)

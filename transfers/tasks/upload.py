@@ -10,7 +10,7 @@ from django.db import transaction
 
 from transfers import storage
 from transfers.engine.base import Collected, Collection
-from transfers.errors import CarryonError, InvalidInputError, PartsDifferError, SinkError
+from transfers.errors import CarryonError, InvalidInputError, PartsDifferError, SinkError, UploadEndedError
 from transfers.models import StoredFile, Upload
 from transfers.models.upload import UploadState
 from transfers.tasks.checksums import take_checksums
@@ -50,8 +50,8 @@ def complete_upload(upload_id: str) -> None:
 def finish(upload: Upload) -> None:
     """completing → completed: the file has its name and its row, and the parts are gone.
 
-    The upload is open again after PartsDifferError, when a part was replaced meanwhile, and InvalidInputError, when the
-    store finds a part too small.
+    The upload is open again after PartsDifferError, when a part was replaced meanwhile, InvalidInputError, when the
+    store finds a part too small, and UploadEndedError, when the storage has lost what it had.
     """
     parts = collection(upload)
     try:
@@ -60,7 +60,7 @@ def finish(upload: Upload) -> None:
         if Upload.objects.filter(pk=upload.pk, state=UploadState.COMPLETED).exists():  # somebody else was faster
             upload.refresh_from_db()
             return
-        if isinstance(error, PartsDifferError | InvalidInputError):
+        if isinstance(error, PartsDifferError | InvalidInputError | UploadEndedError):
             upload.mark_open()
         raise
     _record(upload, collected)

@@ -214,4 +214,4 @@ class _parse_errors:  # noqa: N801 - a context manager in the place of a functio
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, MultipartError):
-            raise ParseError(f"The form cannot be read: {error}.") from None
+            raise ParseError(f"The form cannot be read: {error.args[0]}.") from None

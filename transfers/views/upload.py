@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from transfers.errors import InvalidInputError
-from transfers.models import Upload
+from transfers.models import StoredFile, Upload
 from transfers.models.upload import UploadState
 from transfers.serializers.upload import (
     CompleteSerializer,
@@ -84,7 +84,7 @@ class UploadAPIView(APIView):
         stored = upload.stored_file
         if stored is None:
             return {}
-        md5 = stored.md5 or stored.promised_md5
+        md5 = _md5_of(upload, stored)
         return {
             "fileId": upload.pk,
             "id": stored.pk,
@@ -293,6 +293,13 @@ class UploadPartAddressView(UploadAPIView):
         return Response(
             {"url": address.url, "method": address.method, "headers": {}, "expiresOn": address.expires_at.isoformat()}
         )
+
+
+def _md5_of(upload: Upload, stored: StoredFile) -> str:
+    """What is known of the file from the first answer on, so that every later one is the same."""
+    if len(upload.parts) == 1:
+        return str(*upload.parts.values())
+    return "" if upload.parts else stored.md5
 
 
 def _begun(upload: Upload) -> dict[str, Any]:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 from transfers.engine.base import CHUNK_BYTES, Collected, Reader, StoredPart, promised_md5
 from transfers.engine.local.disk import fdatasync, sink_errors, sync_folder, write_all
-from transfers.engine.local.names import link, name_of, numbered
+from transfers.engine.local.names import inode_of, link, name_of, numbered
 from transfers.engine.local.part_journal import IN_PLACE, PartJournal, Slot
 from transfers.engine.local.pouring import BlockWriter, streaming
 from transfers.engine.plan import MAX_PARTS
-from transfers.errors import OutOfSpaceError, PartChecksumError, PartsDifferError, SinkError
+from transfers.errors import OutOfSpaceError, PartChecksumError, PartsDifferError, SinkError, UploadEndedError
 
+PATIENCE_SECONDS = 5.0
+"""How long whoever completes waits for another who does: a worker has other things to do."""
+_PLACE = "the storage of uploads"
+_COMPLETE = "the file is complete: no part of it is taken any more"
 MAX_TAIL_BYTES = 2
 """How many bytes a part may have more than expected: a form may lack its last line break, and then the file in it."""
 
@@ -73,8 +77,8 @@ class LocalCollection:
 
         The space is not claimed: a number in a request must not be able to fill the disk.
         """
-        with sink_errors(self._folder):
-            if not self._journal.exists():
+        with sink_errors(_PLACE):
+            if not self._journal.is_begun():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with self._journal.held():
                     self._data_path.touch(mode=0o644)
@@ -87,7 +91,7 @@ class LocalCollection:
 
     def stored_parts(self) -> dict[int, StoredPart]:
         """What is stored, by part number; the etag is the MD5 as hex."""
-        with sink_errors(self._folder):
+        with sink_errors(_PLACE):
             slots = self._journal.read()
         return {number: StoredPart(number, slot.size, slot.md5.hex()) for number, slot in slots.items()}
 
@@ -99,7 +103,7 @@ class LocalCollection:
         """
         if not 1 <= number <= MAX_PARTS:
             raise ValueError(f"part {number} is not among 1 to {MAX_PARTS}")
-        with sink_errors(self._folder), ExitStack() as closing:
+        with sink_errors(_PLACE), ExitStack() as closing:
             locked = closing.enter_context(self._lock(number))
             fits = size is not None and size <= self._stride
             part = _Incoming(reader, md5)
@@ -116,7 +120,9 @@ class LocalCollection:
         these are stored. From then on no part is taken any more. The folder stays until `abort` removes it.
         """
         path = self._path
-        with sink_errors(self._folder), self._journal.held() as journal:
+        if not self._journal.exists():
+            raise UploadEndedError("Nothing is stored of it any more.")
+        with sink_errors(_PLACE), self._journal.held(PATIENCE_SECONDS) as journal:
             stored = {number: slot.md5.hex() for number, slot in self._journal.read().items()}
             if differing := PartsDifferError.between(expected, stored):
                 raise differing
@@ -124,7 +130,7 @@ class LocalCollection:
                 self._lay_out(journal)
             path.parent.mkdir(parents=True, exist_ok=True)
             status = self._whole_path.stat()
-            named = name_of(status.st_ino, path)
+            named = name_of(status.st_ino, path) if status.st_nlink > 1 else None
             if named is None:
                 named = next(candidate for candidate in numbered(path) if link(self._whole_path, candidate))
             sync_folder(path.parent)
@@ -132,7 +138,7 @@ class LocalCollection:
 
     def abort(self) -> None:
         """Remove the folder with all that is in it; a file that got its name keeps it."""
-        with sink_errors(self._folder), suppress(FileNotFoundError):
+        with sink_errors(_PLACE), suppress(FileNotFoundError):
             self._journal.forget()
             for entry in self._folder.iterdir():
                 entry.unlink(missing_ok=True)
@@ -158,20 +164,23 @@ class LocalCollection:
     def _write_in_place(self, number: int, part: _Incoming) -> Slot:
         stored, tail = self._write(self._data_path, (number - 1) * self._stride, part, self._stride)
         if tail:  # a little more than was expected: the place is too small for it
-            beside = Slot(stored.size, stored.md5, _new_place())
-            path = self._beside(number, beside.place)
-            _copy_into(self._data_path, path, 0, (number - 1) * self._stride, self._stride)
-            _append(path, tail)
-            sync_folder(self._folder)
-            stored = beside
-        with self._journal.held() as journal:
-            self._note(journal, number, stored)
+            stored = Slot(stored.size, stored.md5, _new_place())
+            with self._kept_if_noted(number, stored) as path:
+                _copy_into(self._data_path, path, 0, (number - 1) * self._stride, self._stride)
+                _append(path, tail)
+                sync_folder(self._folder)
+                self._note_alone(number, stored)
+        else:
+            self._note_alone(number, stored)
         return stored
 
     def _write(self, path: Path, offset: int, part: _Incoming, room: int | None) -> tuple[Slot, bytes]:
-        fileno = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        creating = 0 if path == self._data_path else os.O_CREAT
+        fileno = os.open(path, os.O_WRONLY | creating | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fileno, fcntl.LOCK_SH)  # whoever completes sees that somebody writes here
+            if inode_of(path) != os.fstat(fileno).st_ino:  # it became the file while we waited
+                raise SinkError(_COMPLETE)
             stored, tail = part.pour(fileno, offset, room)
             fdatasync(fileno)
         finally:
@@ -180,57 +189,64 @@ class LocalCollection:
 
     def _write_beside(self, number: int, part: _Incoming, *, may_move: bool) -> Slot:
         place = _new_place()
-        beside = self._beside(number, place)
-        try:
-            written, _ = self._write(beside, 0, part, None)
+        with self._kept_if_noted(number, Slot(0, b"", place)) as path:
+            written, _ = self._write(path, 0, part, None)
             sync_folder(self._folder)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-        stored = Slot(written.size, written.md5, place)
+            stored = self._note_alone(number, Slot(written.size, written.md5, place))
+        if may_move and stored.place == place and stored.size <= self._stride:
+            with suppress(OSError):  # it is stored where it is, too
+                self._copy_in(number, stored)
+                self._note_alone(number, Slot(stored.size, stored.md5, IN_PLACE), instead_of=stored)
+        return stored
+
+    @contextmanager
+    def _kept_if_noted(self, number: int, slot: Slot) -> Iterator[Path]:
+        """The file beside for the slot, which goes again unless the journal knows of it in the end."""
+        path = self._beside(number, slot.place)
+        try:
+            yield path
+        finally:
+            known = self._journal.slot(number)
+            if known is None or known.place != slot.place:
+                path.unlink(missing_ok=True)
+
+    def _note_alone(self, number: int, slot: Slot, *, instead_of: Slot | None = None) -> Slot:
+        """Let the part be this from now on, unless it is the same already, or not what it is to stand for."""
         with self._journal.held() as journal:
             before = self._journal.slot(number)
-            if before is not None and (before.size, before.md5) == (stored.size, stored.md5):
-                beside.unlink()
+            if instead_of is not None and before != instead_of:
+                return slot
+            if instead_of is None and before is not None and (before.size, before.md5) == (slot.size, slot.md5):
                 return before
-            self._note(journal, number, stored)
-            if may_move:
-                self._move_in(journal, number, stored)
-        return stored
+            self._note(journal, number, slot)
+        return slot
 
     def _note(self, journal: int, number: int, slot: Slot) -> None:
         """Let the part be this from now on; what it was before is forgotten."""
         if self._whole_path.exists():
-            self._forget_beside(number, slot)
-            raise SinkError("the file is complete: no part of it is taken any more")
+            raise SinkError(_COMPLETE)
         before = self._journal.slot(number)
         self._journal.write(journal, number, slot)
-        self._forget_beside(number, before)
+        if before is not None and before.place != IN_PLACE:
+            self._beside(number, before.place).unlink(missing_ok=True)
 
-    def _move_in(self, journal: int, number: int, slot: Slot) -> None:
-        """Copy a part from beside to its place, which we hold the lock of, if it fits there."""
-        if slot.size > self._stride:
-            return
+    def _copy_in(self, number: int, slot: Slot) -> None:
+        """Copy a part from beside to its place, which we hold the lock of."""
         _copy_into(self._beside(number, slot.place), self._data_path, (number - 1) * self._stride)
-        self._note(journal, number, Slot(slot.size, slot.md5, IN_PLACE))
-        self._forget_beside(number, slot)
 
     def _beside(self, number: int, place: int) -> Path:
         return self._folder / f"{number}.{place:08x}"
-
-    def _forget_beside(self, number: int, slot: Slot | None) -> None:
-        if slot is not None and slot.place != IN_PLACE:
-            self._beside(number, slot.place).unlink(missing_ok=True)
 
     # How the parts become the file
 
     def _lay_out(self, journal: int) -> None:
         """Bring every part to where the file has it: for parts of one size, each at once, they are there already."""
         for number, slot in self._journal.read().items():
-            if slot.place != IN_PLACE:
+            if slot.place != IN_PLACE and slot.size <= self._stride:
                 with self._lock(number) as locked:
                     if locked:
-                        self._move_in(journal, number, slot)
+                        self._copy_in(number, slot)
+                        self._note(journal, number, Slot(slot.size, slot.md5, IN_PLACE))
         slots = self._journal.read()
         last = max(slots)
         aligned = all(slot.size == self._stride or number == last for number, slot in slots.items())

@@ -14,8 +14,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def sink_errors(folder: Path) -> Iterator[None]:
-    """Tell an OSError as what it means for a transfer."""
+def sink_errors(folder: Path | str) -> Iterator[None]:
+    """Tell an OSError as what it means for a transfer; the folder as its user may know it."""
     try:
         yield
     except OSError as error:

@@ -14,6 +14,8 @@ OUR_SUFFIXES = (PART_SUFFIX, JOURNAL_SUFFIX, JOURNAL_SUFFIX + FRESH_SUFFIX)
 """What ends so is an unfinished file's, never a finished one."""
 MAX_NAME_BYTES = 255 - len(JOURNAL_SUFFIX) - len(FRESH_SUFFIX) - len(" (99999)")
 """Bytes a file's name may have so that its journal's name, numbered too, still fits a file system (NAME_MAX is 255)."""
+_MAX_GAPS = 100
+"""How many of the names below a file's own may have become free since it got it."""
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -36,10 +38,14 @@ def inode_of(path: Path) -> int | None:
 
 def name_of(inode: int, path: Path) -> Path | None:
     """Which of the names that a file for this path could have got is that inode's."""
+    free = 0
     for candidate in numbered(path):
         found = inode_of(candidate)
-        if found is None or found == inode:
-            return candidate if found else None
+        if found == inode:
+            return candidate
+        free += found is None
+        if free > _MAX_GAPS:
+            break
     return None
 
 

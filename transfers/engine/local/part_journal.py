@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import threading
+import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transfers.engine.local.disk import fdatasync, write_all
+from transfers.errors import SinkError
 
 IN_PLACE = 0
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +79,25 @@ class PartJournal:
         self._path = path
 
     def exists(self) -> bool:
-        """Whether the collection was begun."""
+        """Whether there is one."""
         return self._path.exists()
 
+    def is_begun(self) -> bool:
+        """Whether a part was ever stored: whoever stored it has made sure of the journal's own name."""
+        return self.exists() and self._path.stat().st_size > 0
+
     @contextmanager
-    def held(self) -> Iterator[int]:
-        """Open the journal for ourselves alone, among all threads, processes and hosts."""
+    def held(self, patience_seconds: float | None = None) -> Iterator[int]:
+        """Open the journal for ourselves alone, among all threads, processes and hosts.
+
+        SinkError when others have it for longer than we have patience; without any number, that has no end.
+        """
         fileno = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fileno, fcntl.LOCK_EX)
+            if patience_seconds is None:
+                fcntl.flock(fileno, fcntl.LOCK_EX)
+            else:
+                _lock_within(fileno, patience_seconds)
             yield fileno
         finally:
             os.close(fileno)
@@ -135,3 +148,16 @@ class PartJournal:
 
     def _check(self, number: int, size: int, md5: bytes, place: int) -> int:
         return zlib.crc32(struct.pack("<IQ16sI", number, size, md5, place), 1)
+
+
+def _lock_within(fileno: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(fileno, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise SinkError("somebody else is at this upload: ask again") from None
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return

@@ -12,6 +12,7 @@ from transfers.engine.plan import (
     SUGGESTED_PART_BYTES,
     Part,
     Plan,
+    part_size_within,
     shared,
     stride,
     suggested_part_size,
@@ -138,6 +139,7 @@ def test_no_upload_needs_more_parts_than_there_may_be(size: int) -> None:
         pytest.param(3, 128, 1000, 128, id="a later part that is larger"),
         pytest.param(3, 40, 2 * 64 + 40, 64, id="the last part, its file of the suggested parts"),
         pytest.param(3, 40, 1000, 40, id="a part amid a file of smaller parts"),
+        pytest.param(2, 8192, 3 * 8192, 8192, id="a round one amid its like"),
         pytest.param(3, 40, None, 64, id="a crooked size, likely the last one"),
         pytest.param(3, 0, None, 1, id="an empty one, of which nothing can be guessed"),
         pytest.param(2, 0, 64, 64, id="an empty last one"),
@@ -147,6 +149,33 @@ def test_what_the_first_part_to_come_lets_one_guess(
     number: int, part_size: int, size: int | None, expected: int
 ) -> None:
     assert stride(number, part_size, 64, size) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "part_size", "size", "expected"),
+    [
+        pytest.param(4, 12_345, 3 * 40 * MIB + 12_345, 40 * MIB, id="larger ones"),
+        pytest.param(2, 123, 5_000_123, 5_000_000, id="a round one"),
+        pytest.param(3, 12_345, 2 * 4097 + 12_345, 12_345, id="none that were larger"),
+    ],
+)
+def test_the_last_part_tells_what_came_before(number: int, part_size: int, size: int, expected: int) -> None:
+    assert stride(number, part_size, SUGGESTED_PART_BYTES, size) == expected
+
+
+@pytest.mark.parametrize(
+    ("body_size", "likely"),
+    [
+        pytest.param(20 * MIB + 130, 20 * MIB, id="the suggested size, and a field"),
+        pytest.param(5 * MIB + 300, 5 * MIB, id="a power of two, and fields"),
+        pytest.param(5_000_130, 5_000_000, id="a decimal size, and a field"),
+        pytest.param(5 * MIB, 5 * MIB, id="nothing behind"),
+        pytest.param(5 * MIB + 3000, 5 * MIB + 3000, id="nothing that one could guess"),
+        pytest.param(100, 0, id="hardly anything"),
+    ],
+)
+def test_what_a_part_has_without_the_fields_behind_it(body_size: int, likely: int) -> None:
+    assert part_size_within(body_size, SUGGESTED_PART_BYTES) == likely
 
 
 def test_a_round_part_is_not_taken_for_the_last() -> None:

@@ -3,7 +3,7 @@
 const SILENCE_MS = 120_000; // how long a request may neither move nor be answered
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
-const PASSING_CODES = ["network", "silence", "bad_answer", "md5_mismatch"];
+const PASSING_CODES = ["network", "silence", "bad_answer", "md5_mismatch", "body_cut_off"];
 const PASSING_STATUSES = [408, 425, 429];
 const OUT_OF_SPACE = 507;
 
