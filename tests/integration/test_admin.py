@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from knox.models import AuthToken
 
-from transfers.admin.download import TOLD
+from transfers.admin.outcome import TOLD
 from transfers.models import Download, DownloadAttempt, StoredFile
 from transfers.models.download import Desired, DownloadState
 from transfers.models.download_attempt import AttemptOutcome

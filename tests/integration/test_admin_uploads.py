@@ -21,8 +21,9 @@ from pytest_django.fixtures import Settings
 
 from tests.integration.transfers.files import new_file
 from tests.integration.transfers.rows import new_download, use
+from transfers.admin.outcome import TOLD
 from transfers.admin.proof import WHERE, Proof
-from transfers.admin.removal import MOST, TOLD
+from transfers.admin.removal import MOST
 from transfers.admin.upload_parts import TABLED
 from transfers.engine.memory import MemorySource
 from transfers.models import StoredFile, Upload

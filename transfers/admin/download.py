@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin, messages
-from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.forms.widgets import Script
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -21,16 +20,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from transfers.admin import report, wording
+from transfers.admin import outcome, report, states, wording
 from transfers.admin.read_only import ReadOnlyAdmin
 from transfers.errors import CarryonError
 from transfers.models import Download
 from transfers.models.download import DownloadState
 from transfers.models.encryption import SecretLostError
 from transfers.services import download as downloads
-
-TOLD = 10
-"""Downloads of one action that are told of one by one; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class DownloadAdmin(ReadOnlyAdmin):
     list_filter = ["state", ("user", admin.RelatedOnlyFieldListFilter), "requested_at"]
     list_select_related = ["user"]
     list_per_page = 50
-    list_before_template = "transfers/admin/download_list_head.html"  # type: ignore[assignment]  # the theme has no types
+    list_before_template = states.TEMPLATE  # type: ignore[assignment]  # the theme has no types
     change_form_outer_before_template = "transfers/admin/download_report.html"  # type: ignore[assignment]  # as above
     search_fields = ["url_shown", "save_path", "cid", "fid", "user__username", "=id"]
     search_help_text = "URL, path, cid, fid, user or id."
@@ -99,7 +95,7 @@ class DownloadAdmin(ReadOnlyAdmin):
         response = super().changelist_view(request, extra_context)
         context = getattr(response, "context_data", None)  # None where an action answers with a redirect
         if context and "cl" in context:
-            context["states"] = _state_links(context["cl"])
+            context["states"] = states.links(context["cl"], DownloadState.choices)
         return response
 
     @display(description="file", ordering="save_path")
@@ -215,13 +211,7 @@ class DownloadAdmin(ReadOnlyAdmin):
                 done.append(str(download))
             else:
                 refused.append(f"{download}: {refusal}")
-        if done:
-            named = ", ".join(done) if len(done) <= TOLD else f"{len(done)} downloads"
-            self.message_user(request, f"{operation.done}: {named}.", messages.SUCCESS)
-        for told in refused[:TOLD]:
-            self.message_user(request, told, messages.WARNING)
-        if rest := refused[TOLD:]:
-            self.message_user(request, f"And {len(rest)} more could not be acted upon.", messages.WARNING)
+        outcome.tell(self, request, operation.done, plural="downloads", done=done, refused=refused)
 
 
 def _attempted(download: Download, operation: Operation) -> str | None:
@@ -238,20 +228,3 @@ def _attempted(download: Download, operation: Operation) -> str | None:
 
 def _rendered(part: str, download: Download) -> SafeString:
     return render_to_string(f"transfers/admin/download_{part}.html", {"standing": report.Standing.of(download)})
-
-
-def _state_links(changelist: Any) -> list[dict[str, Any]]:
-    """Each state with its number of downloads and the list's address narrowed to it."""
-    counts = dict(Download.objects.order_by().values_list("state").annotate(Count("pk")))
-    chosen = changelist.params.get("state__exact", "")
-    choices = [("", "All", sum(counts.values()))]
-    choices += [(state.value, state.label, counts.get(state.value, 0)) for state in DownloadState]
-    return [
-        {
-            "label": label,
-            "count": count,
-            "chosen": value == chosen,
-            "address": changelist.get_query_string({"state__exact": value or None}, remove=[PAGE_VAR]),
-        }
-        for value, label, count in choices
-    ]

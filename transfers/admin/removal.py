@@ -13,10 +13,10 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 
+from transfers.admin import outcome
+from transfers.admin.outcome import TOLD
 from transfers.errors import CarryonError
 
-TOLD = 10
-"""Rows that are told of one by one; more are counted."""
 MOST = 200
 """Rows that may go at once: each has its bytes removed while the browser waits."""
 ANSWERED = "post"
@@ -80,13 +80,7 @@ def _remove(admin: ModelAdmin, request: HttpRequest, rows: Iterable[Any], remova
     gone = len(set(request.POST.getlist(ACTION_CHECKBOX_NAME))) - len(done) - len(refused)
     if gone > 0 and ANSWERED in request.POST:
         refused.append(f"{gone} of them cannot be found here any more.")
-    if done:
-        named = ", ".join(done) if len(done) <= TOLD else f"{len(done)} {removal.plural}"
-        admin.message_user(request, f"{removal.done}: {named}.", messages.SUCCESS)
-    for told in refused[:TOLD]:
-        admin.message_user(request, told, messages.WARNING)
-    if rest := refused[TOLD:]:
-        admin.message_user(request, f"And {len(rest)} more could not be acted upon.", messages.WARNING)
+    outcome.tell(admin, request, removal.done, plural=removal.plural, done=done, refused=refused)
 
 
 def _attempted(request: HttpRequest, row: Any, removal: Removal) -> str | None:

@@ -72,7 +72,7 @@ class UploadAdmin(ReadOnlyAdmin):
     list_filter = ["state", ("owner", admin.RelatedOnlyFieldListFilter), "created_at", "touched_at"]
     list_select_related = ["owner"]
     list_per_page = 50
-    list_before_template = "transfers/admin/download_list_head.html"  # type: ignore[assignment]  # the theme has no types
+    list_before_template = states.TEMPLATE  # type: ignore[assignment]  # the theme has no types
     change_form_outer_before_template = "transfers/admin/upload_report.html"  # type: ignore[assignment]  # as above
     search_fields = ["name", "catalog", "notes", "owner__username", "=md5", "=id"]
     search_help_text = "Name, catalog, notes, owner, id, or the whole MD5."
@@ -100,7 +100,7 @@ class UploadAdmin(ReadOnlyAdmin):
         response = super().changelist_view(request, extra_context)
         context = getattr(response, "context_data", None)  # None where an action answers with a redirect
         if context and "cl" in context:
-            context["states"] = states.links(context["cl"], UploadState)
+            context["states"] = states.links(context["cl"], UploadState.choices)
         return response
 
     @display(description="file", ordering="name")

@@ -237,6 +237,35 @@ def test_the_filters_narrow(kind: type[Task], query: str, admin_client: Client, 
     assert named(html, one.source, other.source) == {one.source.name}
 
 
+@pytest.mark.parametrize("path", [*LISTS.values(), SOURCES, SERIES])
+@pytest.mark.parametrize("value", ["x", "-1", "9" * 30, "", "\0", HOSTILE])
+def test_no_address_breaks_a_list(value: str, path: str, admin_client: Client, ann: User) -> None:
+    new_task(DownloadTask, ann)
+    for name in (
+        *("status__exact", "attention", "user__id__exact", "source__id__exact", "series__id__exact", "updated_at__gte"),
+        *("public_upload", "grants__user__id__exact", "revoked__exact", "q", "p", "o"),
+    ):
+        assert admin_client.get(path, {name: value}).status_code in (200, 302), name
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (SOURCES, ["None yet (0)", "Not completed (1)", "Completed (2)", "Failed (0)", "None yet (1)"]),
+        (LISTS[PublicUpload], ["Nothing new for 1 h (1)"]),
+        (LISTS[DownloadTask], ["Waits for a private block (1)", "Nothing new for 1 h (0)"]),
+    ],
+)
+def test_the_filters_count(path: str, expected: list[str], admin_client: Client, ann: User, berta: User) -> None:
+    aged(new_task(PublicUpload, ann, status=3), days=1)
+    PrivateUpload.objects.all().delete()  # one whose public upload is under way has none
+    for status in (5, 9):
+        aged(new_download(new_source(ann), berta, status=status), days=1)
+    html = words(text(admin_client.get(path, {"_facets": "True"})))
+    for told_of in expected:
+        assert told_of in html
+
+
 # What needs somebody ---------------------------------------------------------------------------------------------
 
 
