@@ -21,7 +21,7 @@ LOCK := $(VENV)/lock/bin/uv pip compile --quiet --generate-hashes --no-emit-inde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long lint types layers checks lock bench-download bench-upload bench-web clean
+.PHONY: help run test test-long lint types layers checks lock bench-download bench-tasks bench-upload bench-web clean
 
 help: ## Print this list
 	@echo "Commands (make NAME):"
@@ -64,6 +64,9 @@ lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt and the benchmarks
 
 bench-download: $(VENV)/.dev ## Measure downloads beside curl and aria2c
 	$(BIN)/python -m benchmarks.download
+
+bench-tasks: $(VENV)/.dev ## Measure polls beside a bare Django view
+	$(BIN)/python -m benchmarks.tasks
 
 bench-upload: $(VENV)/.dev ## Measure uploads beside @tus/server, tuspyserver and copyparty
 	$(BIN)/python -m benchmarks.upload

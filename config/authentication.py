@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Q
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.crypto import hash_token
@@ -36,15 +35,18 @@ def presented_token(headers: Mapping[str, str]) -> str | None:
 
 def live_token(token: str) -> AuthToken:
     """Find the stored token with its user, in one query; AuthenticationFailed when it opens nothing (any more)."""
-    unexpired = Q(expiry=None) | Q(expiry__gt=timezone.now())
-    found: AuthToken | None = (
-        AuthToken.objects.select_related("user")
-        .filter(unexpired, digest=hash_token(token), user__is_active=True)
-        .first()
-    )
-    if found is None:
-        raise AuthenticationFailed("The token is not valid: unknown, expired or revoked.")
+    try:
+        # By its digest alone: with the other conditions, Django took 360 us and not 225, to write them as SQL.
+        found: AuthToken = AuthToken.objects.select_related("user").get(digest=hash_token(token))
+    except AuthToken.DoesNotExist:
+        raise _refusal() from None
+    if not found.user.is_active or (found.expiry is not None and found.expiry <= timezone.now()):
+        raise _refusal()
     return found
+
+
+def _refusal() -> AuthenticationFailed:
+    return AuthenticationFailed("The token is not valid: unknown, expired or revoked.")
 
 
 class TokenAuthentication(BaseAuthentication):

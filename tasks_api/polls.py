@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 
 from transfers.redis import Redis
 
-NOTE_SECONDS = 5
+NOTE_SECONDS = 15
 """How long a note lasts: what was changed unnoticed (Redis was away, or has forgotten) shows after that time."""
 _GENERATION_SECONDS = 60
 """Longer than any note that names the generation before it."""
@@ -36,15 +36,20 @@ VARYING = (
 """The headers that an answer may depend on."""
 
 STANDING = """
-local note = redis.call('GET', KEYS[1])
-if not note then return false end
-note = cjson.decode(note)
-for key, generation in pairs(note.generations) do
-  if (redis.call('GET', key) or '') ~= generation then return false end
+local function standing(key)
+  local note = redis.call('GET', key)
+  if not note then return false end
+  note = cjson.decode(note)
+  for generation_key, generation in pairs(note.generations) do
+    if (redis.call('GET', generation_key) or '') ~= generation then return false end
+  end
+  return note.etag
 end
-return note.etag
+local etags = {}
+for number, key in ipairs(KEYS) do etags[number] = standing(key) end
+return etags
 """
-"""Lua that tells the ETag of a note that still stands."""
+"""Lua that tells the ETag of each note that still stands, and nil for the others."""
 
 _redis = Redis()
 

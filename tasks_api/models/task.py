@@ -59,10 +59,6 @@ class TaskQuerySet(models.QuerySet[Any]):
         """Those that this user may report on: the user's own, and for staff all."""
         return self.all() if user.is_staff else self.of(user)
 
-    def visible_to(self, user: Any) -> Self:
-        """Those that this user may look at: the user's own, those of the user's sources, and for staff all."""
-        return self.all() if user.is_staff else self.filter(Q(user=user) | Q(source__owner=user))
-
     def with_source(self) -> Self:
         """Fetch with each all that is shown of it."""
         return self.select_related("source")
@@ -148,6 +144,10 @@ class Task(models.Model):
             self._require_forward(report.status, told["percent"])
             self._require_facts(told)
         return changed
+
+    def is_visible_to(self, user: Any) -> bool:
+        """Whether this user may look at it: the task's own, the source's owner, and staff."""
+        return bool(user.is_staff or user.pk in (self.user_id, self.source.owner_id))
 
     def require_granted(self) -> None:
         """Refuse a report of who may not work on the source any more."""

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import MINYEAR, UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ MAX_NUMBER = 2**63 - 1
 _NUMBER = re.compile(r"[+-]?\d{1,40}(?:\.\d{0,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _CONTROLS = ("Cc", "Cs")
 _MOMENT_CHARACTERS = 40
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class FormSerializer(serializers.Serializer[InstanceT]):
@@ -58,6 +59,7 @@ class TextField(serializers.CharField):
 
     def __init__(self, *, max_length: int, **options: Any) -> None:
         self._max_length = max_length
+        options.setdefault("allow_blank", not options.get("required", True))  # `FormSerializer` leaves it out then
         super().__init__(max_length=max_length, trim_whitespace=False, **options)
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
@@ -71,13 +73,19 @@ class TextField(serializers.CharField):
                 raise serializers.ValidationError(wording.say("required"))
         return super().run_validation(data)
 
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse what is no text: a number in JSON is not kept as it came."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return data
+
 
 class CidField(TextField):
     """A CID of either version, kept as it came."""
 
     def to_internal_value(self, data: Any) -> str:
         """Refuse what is no CID."""
-        text = str(super().to_internal_value(data))
+        text = super().to_internal_value(data)
         if not is_cid(text):
             raise serializers.ValidationError(wording.say("no_cid"))
         return text
@@ -93,6 +101,13 @@ class MomentField(serializers.DateTimeField):
             if len(text) <= _MOMENT_CHARACTERS:
                 return super().to_internal_value(text[:11] + text[11:].replace(" ", "+"))
         raise serializers.ValidationError(wording.say("no_moment"))
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        """Read a time that only its offset takes beyond the calendar as the calendar's end."""
+        try:
+            return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+        except OverflowError:
+            return _EARLIEST if value.year == MINYEAR else _LATEST
 
 
 def _whole_number(data: Any) -> int | Decimal | None:

@@ -19,6 +19,7 @@ from tasks_api.services.upload import NewSource
 MAX_STATUS = 9
 MAX_PAGE = 10**9
 MAX_PAGE_SIZE = 200
+_TIME = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$"
 _BLOCK_FIELDS = ("name", "file", "hash", "size", "ip")
 
 
@@ -109,17 +110,17 @@ class SourceFields(serializers.Serializer[Any]):
     ip = serializers.CharField(help_text="The uploader's IPFS address; empty while unknown, as all text here.")
     file = serializers.CharField(help_text="The folder's name.")
     name = serializers.CharField(help_text="The block's file name.")
-    size = serializers.IntegerField(help_text="The block's bytes; 0 while unknown.")
+    size = serializers.IntegerField(min_value=0, help_text="The block's bytes; 0 while unknown.")
     hash = serializers.CharField(help_text="The block's CID.")
-    created_at = serializers.CharField(help_text="`YYYY-MM-DD HH:MM:SS`, UTC.")
+    created_at = serializers.RegexField(_TIME, help_text="`YYYY-MM-DD HH:MM:SS`, UTC.")
 
 
 class PrivateBlockFields(serializers.Serializer[Any]):
     """What is known of a source's private block."""
 
-    private_status = serializers.IntegerField(help_text="Of its upload.")
+    private_status = serializers.IntegerField(min_value=0, max_value=MAX_STATUS, help_text="Of its upload.")
     private_name = serializers.CharField()
-    private_size = serializers.IntegerField()
+    private_size = serializers.IntegerField(min_value=0)
     private_hash = serializers.CharField(help_text="Empty until the block can be fetched.")
 
 
@@ -127,8 +128,8 @@ class UploadTaskSerializer(SourceFields):
     """An upload of either block."""
 
     id = serializers.IntegerField()
-    status = serializers.IntegerField(help_text="0 to 9.")
-    percent = serializers.IntegerField(help_text="0 to 100.")
+    status = serializers.IntegerField(min_value=0, max_value=MAX_STATUS)
+    percent = serializers.IntegerField(min_value=0, max_value=WHOLE)
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         """Show the task as the socket does."""
@@ -150,6 +151,7 @@ class DownloadableSourceSerializer(PrivateBlockFields, SourceFields):
 class UserSerializer(serializers.ModelSerializer[User]):
     """The signed-in user."""
 
+    email = serializers.CharField(help_text="Empty while unknown, as the names.")
     name = serializers.SerializerMethodField(help_text="To be shown: the full name, or else the username.")
 
     class Meta:

@@ -34,8 +34,12 @@ class Filters:
 
 def find(kind: type[TaskT], *, user: User, task_id: int) -> TaskT:
     """The task, to be shown; NoSuchTaskError when the user may not look at one of this kind and id."""
-    task: TaskT | None = _rows(kind).visible_to(user).with_source().filter(pk=task_id).first()
-    if task is None:
+    try:
+        # By its id alone, unsorted: most of a poll is Django writing SQL, and it took 560 us with more, and not 420.
+        task: TaskT = _rows(kind).with_source().get(pk=task_id)
+    except kind.DoesNotExist:
+        raise _no_such_task() from None
+    if not task.is_visible_to(user):
         raise _no_such_task()
     return task
 

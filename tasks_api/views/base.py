@@ -69,7 +69,7 @@ class TasksAPIView(APIView):
         return final
 
     def _poll(self, request: Request) -> Poll | None:
-        """What the request began, if it asks whether something is unchanged."""
+        """What the request began, if its answer may be asked about again."""
         key = request.META.get("asgi.scope", {}).get(polls.KEY)
         return polls.begin(key, polls.topic_of(self.caller(request))) if key and self.conditional else None
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
     OpenApiResponse,
     extend_schema,
+    extend_schema_field,
     extend_schema_view,
     inline_serializer,
 )
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Task
+from tasks_api.models.source import MAX_ID
+from tasks_api.serializers.fields import CidField, NumberField, TextField
 from tasks_api.serializers.task import (
+    MAX_STATUS,
     DownloadableSourceSerializer,
     DownloadTaskSerializer,
     NewSourceSerializer,
@@ -29,8 +35,21 @@ from tasks_api.serializers.task import (
 )
 
 ViewT = TypeVar("ViewT", bound=type[APIView])
+_PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+"""Text without control characters that is not blank."""
 Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
 
+
+def _or_empty(described: dict[str, Any]) -> dict[str, Any]:
+    """What need not be given: empty, it counts as not there."""
+    return {"anyOf": [described, {"enum": ["", None]}]}
+
+
+def _states(kind: type[Task]) -> dict[str, Any]:
+    return {"type": "integer", "enum": [status.value for status in kind.statuses()]}
+
+
+_MOMENT = _or_empty({"type": "string", "format": "date-time"})
 _UPLOAD: dict[str, Any] = {
     "id": 233,
     "status": 0,
@@ -57,6 +76,9 @@ _LANGUAGE = OpenApiParameter(
     "Accept-Language", str, "header", description="`zh` (as without it) or `en`, for messages and names of states."
 )
 _CONDITION = OpenApiParameter("If-None-Match", str, "header", description="An `ETag` that an answer here came with.")
+_ETAG = OpenApiParameter("ETag", str, "header", response=[200, 304], description="Of the bytes of the answer.")
+_NUMBER = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
+_ID = OpenApiParameter("id", _NUMBER, "path")
 _NOT_MODIFIED = OpenApiResponse(None, "As `If-None-Match` has it.")
 _FAILURE = inline_serializer(
     "TaskFailure",
@@ -78,6 +100,46 @@ _CHOICE = inline_serializer(
     {"code": serializers.IntegerField(), "name": serializers.CharField()},
     many=True,
 )
+
+
+class _FieldDescribed(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """What is told in a form, as strict as it is taken, and as lenient."""
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        """As Django's own field of the sort, and more exactly."""
+        described = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)  # noqa: SLF001
+        described.pop("description", None)  # stands beside it
+        exactly = {**described, **self.rules()}
+        return exactly if self.target.required else _or_empty(exactly)
+
+    def rules(self) -> dict[str, Any]:
+        """What Django's own field does not ask for."""
+        return {}
+
+
+class _NumberFieldDescribed(_FieldDescribed):  # type: ignore[no-untyped-call]
+    target_class = NumberField
+    match_subclasses = True
+
+
+class _TextFieldDescribed(_FieldDescribed):  # type: ignore[no-untyped-call]
+    target_class = TextField
+
+    def rules(self) -> dict[str, Any]:
+        return {"pattern": _PLAIN, "maxLength": self.target.max_length}
+
+
+class _CidFieldDescribed(_FieldDescribed):  # type: ignore[no-untyped-call]
+    target_class = CidField
+
+    def rules(self) -> dict[str, Any]:
+        return {"format": "cid", "maxLength": self.target.max_length}
+
+
+def _report(kind: type[Task], fields: type[ReportSerializer]) -> type[ReportSerializer]:
+    """The fields of a report on a task of the kind, which knows the kind's states."""
+    field = extend_schema_field(_states(kind))(type("StatusField", (NumberField,), {}))
+    return type(f"{kind.__name__}Report", (fields,), {"status": field(max_value=MAX_STATUS), "__doc__": fields.__doc__})
 
 
 def _envelope(name: str, data: Any, meta: Fields | None = None) -> serializers.Serializer[Any]:
@@ -104,7 +166,7 @@ def _operation(
     responses |= {(status, "application/json"): _FAILURE for status in (401, 403, 404, 406, 413, 503, *statuses)}
     parameters = [*options.pop("parameters", ()), _LANGUAGE]
     if conditional:
-        parameters.append(_CONDITION)
+        parameters += [_CONDITION, _ETAG]
         responses[304] = _NOT_MODIFIED
     return extend_schema(operation_id=name, responses=responses, parameters=parameters, **options)
 
@@ -113,11 +175,11 @@ def _views(**operations: Any) -> Callable[[ViewT], ViewT]:
     return extend_schema_view(**operations)
 
 
-def _list(name: str, shown: Any, statuses: Sequence[int], example: dict[str, Any]) -> Callable[[Any], Any]:
+def _list(name: str, shown: Any, kind: type[Task], example: dict[str, Any]) -> Callable[[Any], Any]:
     filters = [
-        OpenApiParameter("status", int, enum=list(statuses)),
-        OpenApiParameter("series_id", int),
-        OpenApiParameter("updated_since", str, description="ISO 8601; changed then or later. UTC without an offset."),
+        OpenApiParameter("status", _or_empty(_states(kind))),
+        OpenApiParameter("series_id", _or_empty({**_NUMBER, "minimum": 1})),
+        OpenApiParameter("updated_since", _MOMENT, description="Changed then or later; UTC without an offset."),
         PageSerializer,
     ]
     answer = _envelope(
@@ -132,11 +194,12 @@ def _one(
 ) -> Callable[[ViewT], ViewT]:
     request = OpenApiExample("A report", value=told, request_only=True)
     return _views(
-        get=_operation(f"{name}_detail", answer, (), conditional=True, examples=_answer(example)),
+        get=_operation(f"{name}_detail", answer, (), conditional=True, parameters=[_ID], examples=_answer(example)),
         patch=_operation(
             f"{name}_report",
             answer,
             (400, 409, 415),
+            parameters=[_ID],
             request=report,
             examples=[request, *_answer(example)],
         ),
@@ -144,7 +207,7 @@ def _one(
 
 
 public_uploads = _views(
-    get=_list("public_upload_list", UploadTaskSerializer, (0, 1, 2, 3, 8, 9), _UPLOAD),
+    get=_list("public_upload_list", UploadTaskSerializer, PublicUpload, _UPLOAD),
     post=_operation(
         "public_upload_create",
         _UPLOAD_ANSWER,
@@ -160,22 +223,27 @@ public_uploads = _views(
         ],
     ),
 )
-private_uploads = _views(get=_list("private_upload_list", UploadTaskSerializer, (0, 3, 8, 9), _UPLOAD))
-downloads = _views(get=_list("download_task_list", DownloadTaskSerializer, (0, 4, 5, 6, 7, 8, 9), _DOWNLOAD))
+private_uploads = _views(get=_list("private_upload_list", UploadTaskSerializer, PrivateUpload, _UPLOAD))
+downloads = _views(get=_list("download_task_list", DownloadTaskSerializer, DownloadTask, _DOWNLOAD))
 public_upload = _one(
-    "public_upload", _UPLOAD_ANSWER, UploadReportSerializer, _UPLOAD, {"status": 8, "percent": 100, **_REPORTED}
+    *("public_upload", _UPLOAD_ANSWER, _report(PublicUpload, UploadReportSerializer)),
+    *(_UPLOAD, {"status": 8, "percent": 100, **_REPORTED}),
 )
 private_upload = _one(
-    "private_upload", _UPLOAD_ANSWER, UploadReportSerializer, _UPLOAD, {"status": 3, "percent": 40, **_REPORTED}
+    *("private_upload", _UPLOAD_ANSWER, _report(PrivateUpload, UploadReportSerializer)),
+    *(_UPLOAD, {"status": 3, "percent": 40, **_REPORTED}),
 )
-download = _one("download_task", _DOWNLOAD_ANSWER, ReportSerializer, _DOWNLOAD, {"status": 4, "percent": 40})
+download = _one(
+    *("download_task", _DOWNLOAD_ANSWER, _report(DownloadTask, ReportSerializer)),
+    *(_DOWNLOAD, {"status": 4, "percent": 40}),
+)
 _CREATES = (400, 409, 415)
 new_download = _views(
     get=_operation(
         "download_task_create_by_get",
         _DOWNLOAD_ANSWER,
         _CREATES,
-        parameters=[OpenApiParameter("source_id", int, required=True, description="Also taken from a form body.")],
+        parameters=[OpenApiParameter("source_id", _NUMBER, required=True, description="Also taken from a form body.")],
         examples=_answer(_DOWNLOAD),
     ),
     post=_operation(
@@ -193,7 +261,7 @@ series_sources = _views(
         _envelope("SeriesSources", DownloadableSourceSerializer(many=True), _META),
         (400,),
         conditional=True,
-        parameters=[PageSerializer],
+        parameters=[_ID, PageSerializer],
         examples=_answer(
             [{name: value for name, value in _DOWNLOAD.items() if name not in ("id", "status", "percent")}],
             {"count": 1, "page": 1, "page_size": 1000},

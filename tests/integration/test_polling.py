@@ -202,6 +202,50 @@ def test_a_server_that_is_away_is_asked_once_in_a_while(token: str, monkeypatch:
     assert len(asked) == 1
 
 
+class _Slow:
+    """A script that knows two keys, and takes its time."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.asked: list[list[str]] = []
+        self._failure = failure
+
+    async def __call__(self, *, keys: list[str]) -> list[bytes | None]:
+        self.asked.append(keys)
+        await asyncio.sleep(0.02)
+        if self._failure:
+            raise self._failure
+        return [b"of-" + key.encode() if key in ("a", "b") else None for key in keys]
+
+
+def test_what_is_asked_meanwhile_is_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = _Slow()
+    monkeypatch.setattr(polling, "_script", lambda: script)
+
+    async def asking() -> list[str | None]:
+        notes = polling._Notes()
+        first = asyncio.create_task(notes.standing("a"))
+        await asyncio.sleep(0.01)
+        later = [asyncio.create_task(notes.standing(key)) for key in ("b", "c", "a", "b")]
+        await asyncio.sleep(0)
+        later.pop().cancel()  # who leaves takes the answer from nobody else
+        return [*await asyncio.gather(first, *later), await notes.standing("b")]
+
+    assert asyncio.run(asking()) == ["of-a", "of-b", None, "of-a", "of-b"]
+    assert script.asked == [["a"], ["b", "c", "a"], ["b"]]
+
+
+def test_nobody_waits_for_a_question_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "_script", lambda: _Slow(ZeroDivisionError()))
+
+    async def asking() -> list[Any]:
+        notes = polling._Notes()
+        polls = [notes.standing(key) for key in ("a", "b", "a")]
+        answers = await asyncio.wait_for(asyncio.gather(*polls, return_exceptions=True), 5)
+        return [*answers, *await asyncio.gather(notes.standing("a"), return_exceptions=True)]
+
+    assert [type(answer) for answer in asyncio.run(asking())] == [ZeroDivisionError] * 4
+
+
 async def _nothing() -> Message:
     raise AssertionError
 

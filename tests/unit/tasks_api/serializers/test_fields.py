@@ -68,6 +68,12 @@ def test_any_text_is_kept_as_it_is_or_refused(value: str) -> None:
         assert not value.strip() or len(value) > 50 or not value.isprintable()
 
 
+@pytest.mark.parametrize("value", [0, 283509238, 1.5, True, ["a"], {"a": "b"}, b"a"])
+def test_what_is_no_text_is_not_made_one(value: Any) -> None:
+    with pytest.raises(ValidationError):
+        TextField(max_length=50).run_validation(value)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -81,6 +87,17 @@ def test_any_text_is_kept_as_it_is_or_refused(value: str) -> None:
 )
 def test_times(text: str) -> None:
     assert MomentField().run_validation(text) == datetime(2018, 5, 6, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("0001-01-01T00:01:00.0+01:00", datetime.min.replace(tzinfo=UTC)),
+        ("9999-12-31T23:59:59-01:00", datetime.max.replace(tzinfo=UTC)),
+    ],
+)
+def test_times_beyond_the_calendar_are_its_ends(text: str, moment: datetime) -> None:
+    assert MomentField().run_validation(text) == moment
 
 
 @given(st.one_of(st.text(), st.datetimes().map(str)))
