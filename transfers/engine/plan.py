@@ -75,6 +75,8 @@ SUGGESTED_PART_BYTES = 20 * MIB
 """What an upload's parts are suggested to have (the contract's own example)."""
 _ROUND = (4096, 10_000)
 """What the sizes that people choose are multiples of."""
+_ROUNDER = (MIB, 1_000_000)
+"""What most of them are multiples of, and hardly any by chance."""
 _FIELDS_BYTES = 1024
 """What the few fields behind a file may take."""
 
@@ -103,11 +105,24 @@ def _is_round(size: int) -> bool:
     return any(size % unit == 0 for unit in _ROUND)
 
 
-def part_size_within(body_size: int, suggested: int) -> int:
+def part_size_within(body_size: int, suggested: int, number: int = 1, size: int | None = None) -> int:
     """Bytes a part most likely has, of which one knows only that some fields of a form follow it in the body.
 
-    Clients cut files into round sizes, and fields are short.
+    Clients cut files into round sizes, the rounder the likelier, and fields are short. So this part's own size is
+    round, or, where it is the last of a file of `size` bytes, that of those before it.
     """
-    candidates = (suggested, *(body_size // unit * unit for unit in _ROUND))
-    likely = max((each for each in candidates if each <= body_size), default=0)
-    return likely if 0 <= body_size - likely < _FIELDS_BYTES else body_size
+    for units in ((suggested, *_ROUNDER), _ROUND):
+        own = max(body_size // unit * unit for unit in units)
+        last = max(_last_part_size(body_size, number, size, unit) for unit in units)
+        for likely in (own, last):
+            if 0 <= body_size - likely < _FIELDS_BYTES:
+                return likely
+    return body_size
+
+
+def _last_part_size(body_size: int, number: int, size: int | None, unit: int) -> int:
+    """The most that the file's last part can have within the body, if those before it have multiples of the unit."""
+    if size is None or number == 1:
+        return 0
+    before = -(-max(size - body_size, 0) // ((number - 1) * unit)) * unit
+    return max(size - before * (number - 1), 0)

@@ -273,7 +273,7 @@ def _admit(upload: Upload, part: IncomingPart) -> None:
 def _stride(upload: Upload, part: IncomingPart) -> int:
     likely = upload.part_size if part.size is None else part.size
     if part.slack:
-        likely = plan.part_size_within(likely, upload.part_size)
+        likely = plan.part_size_within(likely, upload.part_size, part.number, upload.size)
     return plan.stride(part.number, likely, upload.part_size, upload.size)
 
 

@@ -19,6 +19,7 @@ import uvicorn
 from a2wsgi import WSGIMiddleware
 
 from config import direct
+from config import edge as edge_module
 from config.direct import BODY, DirectProtocol, lending, reading_directly
 from config.edge import BULK, Application, Receive, Scope, Send, edge
 from tests.chaos import Ending
@@ -523,6 +524,21 @@ def test_a_silent_client_is_given_up(server: Server, monkeypatch: pytest.MonkeyP
         assert answer.status == 400
         assert b"nothing came" in answer.content
         assert wire.is_ended()
+
+
+@pytest.mark.parametrize("size", [40, 40_000, LIMIT])
+def test_a_small_body_may_be_slow_as_long_as_it_is_never_silent(
+    server: Server, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(edge_module, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(edge_module, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(direct, "SILENCE_SECONDS", 1.0)
+    with server.wire() as wire:
+        wire.send(head(size))
+        for begin in range(0, size, size // 10):
+            time.sleep(0.05)
+            wire.send(CONTENT[begin : min(begin + size // 10, size)])
+        check(wire.answer("PUT", 5), CONTENT[:size])
 
 
 def test_a_client_that_leaves_while_it_is_answered(server: Server) -> None:

@@ -282,6 +282,34 @@ def test_nothing_of_a_body_that_brings_a_file_is_read_before() -> None:
     assert before == [0]
 
 
+def trickled(exchange: Exchange, seconds: float) -> Exchange:
+    """Run it with so long a pause before each of its pieces."""
+    receive = exchange.receive
+
+    async def slowly() -> Message:
+        await asyncio.sleep(seconds)
+        return await receive()
+
+    exchange.receive = slowly  # type: ignore[method-assign]
+    return exchange.run()
+
+
+@pytest.mark.parametrize("path", [BULK, f"{BULK}/1/parts/2"])
+@pytest.mark.parametrize(("pause", "status"), [(0.02, 200), (0.4, 418)], ids=["slow", "silent"])
+def test_a_small_body_that_may_bring_a_file_may_be_slow_but_not_silent(
+    monkeypatch: pytest.MonkeyPatch, path: str, pause: float, status: int
+) -> None:
+    monkeypatch.setattr(edge_module, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(edge_module, "SILENCE_SECONDS", 0.2)
+    pieces = [*[piece(b"a", more=True)] * 19, piece(b"z")]
+    exchange = Exchange(unreachable, *pieces, bulk=bridged(echoing), content_length="20")
+    exchange.scope["path"] = path
+
+    assert trickled(exchange, pause).status == status
+    if status == 200:
+        assert exchange.body == b"20:" + b"a" * 19 + b"z"
+
+
 def test_a_body_without_a_length_is_given_one() -> None:
     exchange = Exchange(bridged(echoing), piece(b"ab", more=True), piece(b"cd"), transfer_encoding="chunked").run()
 

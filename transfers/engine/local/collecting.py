@@ -195,8 +195,7 @@ class LocalCollection:
             stored = self._note_alone(number, Slot(written.size, written.md5, place))
         if may_move and stored.place == place and stored.size <= self._stride:
             with suppress(OSError):  # it is stored where it is, too
-                self._copy_in(number, stored)
-                self._note_alone(number, Slot(stored.size, stored.md5, IN_PLACE), instead_of=stored)
+                self._move_in(number, stored)
         return stored
 
     @contextmanager
@@ -210,16 +209,21 @@ class LocalCollection:
             if known is None or known.place != slot.place:
                 path.unlink(missing_ok=True)
 
-    def _note_alone(self, number: int, slot: Slot, *, instead_of: Slot | None = None) -> Slot:
-        """Let the part be this from now on, unless it is the same already, or not what it is to stand for."""
+    def _note_alone(self, number: int, slot: Slot) -> Slot:
+        """Let the part be this from now on, unless it is the same already; what it is now."""
         with self._journal.held() as journal:
             before = self._journal.slot(number)
-            if instead_of is not None and before != instead_of:
-                return slot
-            if instead_of is None and before is not None and (before.size, before.md5) == (slot.size, slot.md5):
+            if before is not None and (before.size, before.md5) == (slot.size, slot.md5):
                 return before
             self._note(journal, number, slot)
         return slot
+
+    def _move_in(self, number: int, slot: Slot) -> None:
+        """Bring a part from beside to its place, which we hold the lock of, unless it is another, or whole, by then."""
+        self._copy_in(number, slot)
+        with self._journal.held() as journal:
+            if self._journal.slot(number) == slot and not self._whole_path.exists():
+                self._note(journal, number, Slot(slot.size, slot.md5, IN_PLACE))
 
     def _note(self, journal: int, number: int, slot: Slot) -> None:
         """Let the part be this from now on; what it was before is forgotten."""

@@ -178,6 +178,25 @@ def test_what_a_part_has_without_the_fields_behind_it(body_size: int, likely: in
     assert part_size_within(body_size, SUGGESTED_PART_BYTES) == likely
 
 
+@pytest.mark.parametrize(
+    ("body_size", "number", "size", "likely"),
+    [
+        pytest.param(777_907, 3, 2 * 20 * MIB + 777_777, 777_777, id="the last, after the suggested size"),
+        pytest.param(777_907, 3, 2 * 5 * MIB + 777_777, 777_777, id="the last, after a power of two"),
+        pytest.param(777_907, 3, 2 * 10**6 + 777_777, 777_777, id="the last, after a decimal size"),
+        pytest.param(5 * MIB + 130, 2, 15 * MIB + 77, 5 * MIB, id="one amid its like"),
+        pytest.param(20 * MIB + 130, 2, 60 * MIB, 20 * MIB, id="one amid those of the suggested size"),
+        pytest.param(777_907, 1, 777_777, 777_907, id="the only one"),
+        pytest.param(777_907, 3, 9_440_184, 777_907, id="nothing that one could guess"),
+        pytest.param(777_907, 3, 777_000, 777_000, id="more than the file"),
+    ],
+)
+def test_what_the_last_part_has_without_the_fields_behind_it(
+    body_size: int, number: int, size: int, likely: int
+) -> None:
+    assert part_size_within(body_size, SUGGESTED_PART_BYTES, number, size) == likely
+
+
 def test_a_round_part_is_not_taken_for_the_last() -> None:
     assert stride(5, 8 * MIB, SUGGESTED_PART_BYTES, None) == 8 * MIB
     assert stride(5, 8 * MIB + 1, SUGGESTED_PART_BYTES, None) == SUGGESTED_PART_BYTES

@@ -25,6 +25,7 @@ from tests.unit.transfers.engine.local.building import (
     write_beginning,
 )
 from transfers.engine.local import MAX_NAME_BYTES, OUR_SUFFIXES, LocalSink, numbered
+from transfers.engine.local.names import name_of
 from transfers.engine.plan import Plan, whole
 from transfers.errors import FolderUnusableError, SinkError
 
@@ -59,6 +60,25 @@ def test_the_longest_name_has_room_for_all_that_lies_beside_it(tmp_path: Path) -
             assert len(names(tmp_path)) == 2
             sink.abort()
             assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("gaps", [0, 1, 3, 100])
+def test_a_name_is_found_past_those_that_are_free_by_now(tmp_path: Path, gaps: int) -> None:
+    path = tmp_path / NAME
+    own = next(itertools.islice(numbered(path), gaps, None))
+    own.write_bytes(CONTENT)
+    assert name_of(own.stat().st_ino, path) == own
+
+
+def test_a_name_is_found_among_others_and_gaps(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    candidates = list(itertools.islice(numbered(path), 8))
+    for number in (1, 3, 4, 6):
+        candidates[number].write_bytes(OTHER)
+    inode = candidates[6].stat().st_ino
+    assert name_of(inode, path) == candidates[6]
+    candidates[6].rename(tmp_path / "elsewhere")
+    assert name_of(inode, path) is None, "it has none of them"
 
 
 def _taken_by_a_file(path: Path) -> None:
