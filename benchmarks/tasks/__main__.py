@@ -100,7 +100,7 @@ def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of each; the best is told (default 3)")
-    parser.add_argument("--seconds", type=float, default=6, help="of each round (default 6: more than a note lasts)")
+    parser.add_argument("--seconds", type=float, default=6, help="of each round (default 6)")
     parser.add_argument("--connections", type=int, nargs="+", default=[16, 256], help="at once (default 16 256)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100_000], help="tasks in the table")
     parser.add_argument("--only", metavar="TEXT", nargs="+", default=[""], help="cases whose name contains it")
