@@ -74,6 +74,8 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.WrongBlockError: HTTPStatus.BAD_GATEWAY,
     errors.AddressForbiddenError: HTTPStatus.FORBIDDEN,
     errors.ChecksumMismatchError: HTTPStatus.BAD_GATEWAY,
+    errors.ChangedElsewhereError: HTTPStatus.CONFLICT,
+    errors.EmptySideError: HTTPStatus.CONFLICT,
     errors.StoppedError: HTTPStatus.CONFLICT,
     errors.SinkError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IncompleteFileError: HTTPStatus.SERVICE_UNAVAILABLE,

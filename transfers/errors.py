@@ -32,6 +32,8 @@ CarryonError
     │   ├── WrongBlockError             what a gateway sent is not the block that was asked for
     │   └── AddressForbiddenError       an address or scheme that may not be fetched
     ├── ChecksumMismatchError       the bytes are not the ones that were promised
+    ├── ChangedElsewhereError       what was to be replaced or removed is not what it was
+    ├── EmptySideError              files were to be deleted because a side has none at all
     ├── StoppedError                somebody stopped the transfer while its beginning was awaited
     └── SinkError                   our own side failed
         ├── IncompleteFileError         a file was to appear that is not whole
@@ -286,6 +288,18 @@ class ChecksumMismatchError(TransferError):
     """The bytes that arrived are not the bytes that were promised."""
 
     code = "checksum_mismatch"
+
+
+class ChangedElsewhereError(TransferError):
+    """What was to be replaced or removed has changed since it was listed; nothing was done."""
+
+    code = "changed_elsewhere"
+
+
+class EmptySideError(TransferError):
+    """Deleting what the winning side has not would delete everything: it is empty, or not there."""
+
+    code = "empty_side"
 
 
 class StoppedError(TransferError):
