@@ -34,7 +34,7 @@ class Entry:
     """One thing of a listing."""
 
     path: str
-    """From the tree's root, with "/" between names; a folder's ends with one. Names are as found, in whatever Unicode form."""
+    """From the tree's root, with "/" between names; a folder's ends with one. Names are as found."""
     kind: Kind = Kind.FILE
     size: int = 0
     """Bytes."""
@@ -99,13 +99,13 @@ class TreeSink(Sink, Protocol):
     """A large file on its way into a tree; see `Sink` for the rest."""
 
     def begin(self, plan: Plan) -> None:
-        """Make ready for the plan's parts, going on with what an earlier run of anybody's has left of this very file."""
+        """Make ready for the plan's parts, going on with what an earlier run has left of this very file."""
 
     def join(self, plan: Plan) -> bool:
         """Take part in what another process began; False when there is nothing of it."""
 
     def trust(self, part: Part, md5: Callable[[], str]) -> bool:
-        """Whether the part is stored whole with the bytes of this MD5; where it is stored with others, it no longer counts.
+        """Whether the part is stored whole with the bytes of this MD5; stored with others, it no longer counts.
 
         `md5`, which may cost a reading of the part, is only asked for where the place cannot prove whose bytes it has.
         """
@@ -129,8 +129,11 @@ class Tree(Protocol):
         A place that has no folders of its own tells only those that were made with `make_folder`.
         """
 
+    def find(self, path: str) -> Entry | None:
+        """The file or folder with this path as it is now; None when there is none."""
+
     def read(self, entry: Entry) -> Content:
-        """A small file. SourceChangedError when it is another than the entry, ChecksumMismatchError when it is damaged."""
+        """A small file; SourceChangedError when it is no longer the entry, ChecksumMismatchError when damaged."""
 
     def source(self, entry: Entry) -> Source:
         """A file, to read in parts; its `open` raises SourceChangedError when it is another than the entry."""
@@ -154,15 +157,18 @@ class Tree(Protocol):
     def set_aside(self, entry: Entry) -> Entry:
         """Keep what the entry is under `conflict_name`, and tell it. Where it lay, there may be nothing afterwards."""
 
+    def settle(self) -> None:
+        """Make durable what was written, set aside or removed before: to be called before anybody relies on it."""
+
     def remove(self, entry: Entry) -> None:
         """Remove a file, or an empty folder, and folders that became empty by it; one that is gone is fine.
 
-        ChangedElsewhereError, and nothing is removed, when it is another than the entry, or a folder with something in it.
+        ChangedElsewhereError, and nothing is removed, when it is another than the entry, or a folder that is not empty.
         """
 
 
 def part_plan(size: int) -> Plan:
-    """The parts of a large file of `size` bytes: a function of its size alone, so that they can be told from its ETag."""
+    """The parts of a large file of `size` bytes: a function of its size alone, so that its ETag can be told."""
     part_size = PART_BYTES
     while len(plan := Plan(size, part_size)) > MAX_PARTS:
         part_size *= 2
