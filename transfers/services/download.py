@@ -19,13 +19,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from transfers import folders, progress
+from transfers.doorbell import ring
 from transfers.engine.local import PART_SUFFIX, numbered
 from transfers.engine.redaction import redacted, without_credentials
 from transfers.errors import AlreadyDownloadingError, NotDownloadingError, StoppedError, transfer_error
 from transfers.models import Download, StoredFile
 from transfers.models.download import ENDED, LIVE, Desired, DownloadQuerySet, DownloadState
 from transfers.tasks import fetch_download
-from transfers.tasks.doorbell import ring
 
 RECENT = timedelta(minutes=1)
 """How long an ended download is still part of the present state that a new listener gets."""

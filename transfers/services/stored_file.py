@@ -14,12 +14,12 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from transfers import storage
+from transfers.doorbell import ring
 from transfers.engine.local.disk import sink_errors
 from transfers.errors import NoAddressesError
 from transfers.models import Download, StoredFile, Upload
 from transfers.models.stored_file import StoredFileQuerySet
 from transfers.tasks import remove_file
-from transfers.tasks.doorbell import ring
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 """What is told where there is none: nothing, a folder, a link that leads nowhere, a socket."""

@@ -8,7 +8,7 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 
-from transfers import leases, storage
+from transfers import leases, running, storage
 from transfers.engine.checksums import FileHasher, Hasher, SourceHasher
 from transfers.errors import (
     Interruption,
@@ -18,7 +18,6 @@ from transfers.errors import (
     TransferError,
 )
 from transfers.models import StoredFile
-from transfers.tasks import running
 
 log = structlog.get_logger(__name__)
 

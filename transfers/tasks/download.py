@@ -11,17 +11,16 @@ from celery import shared_task
 from django.conf import settings
 from django.db.models.functions import Now
 
-from transfers import leases, progress
+from transfers import leases, progress, running
+from transfers.doorbell import EVERY_WORKER, ring
 from transfers.engine.retry import pause_seconds
 from transfers.errors import ChecksumMismatchError, Interrupted, Interruption, TransferError
 from transfers.limits import Slots
 from transfers.models import Download, DownloadAttempt
 from transfers.models.download import Desired, DownloadState
 from transfers.models.download_attempt import AttemptOutcome
-from transfers.tasks import running
 from transfers.tasks.attempt import Attempt
 from transfers.tasks.checksums import finish_checksums
-from transfers.tasks.doorbell import EVERY_WORKER, ring
 from transfers.tasks.events import tell_state
 from transfers.tasks.joining import Join
 

@@ -9,11 +9,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from transfers import leases
+from transfers.doorbell import TRANSFERS, ring, waiting
 from transfers.models import Download, DownloadPart, StoredFile, Upload
 from transfers.models.download import Desired, DownloadState
 from transfers.models.upload import UploadState
 from transfers.tasks.checksums import take_checksums
-from transfers.tasks.doorbell import TRANSFERS, ring, waiting
 from transfers.tasks.download import fetch_download
 from transfers.tasks.events import tell_state
 from transfers.tasks.removal import ring_for_deleted

@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.db.models import F, QuerySet
 
-from transfers import leases
+from transfers import leases, running
 from transfers.engine.base import SourceInfo
 from transfers.engine.copying import Watch, copy
 from transfers.engine.local import LocalSink
@@ -18,7 +18,6 @@ from transfers.errors import Interrupted, Interruption, TransferError
 from transfers.limits import Pacer, Slots
 from transfers.models import Download
 from transfers.models.download import Desired, DownloadState
-from transfers.tasks import running
 from transfers.tasks.parts import LeasedParts
 from transfers.tasks.source import RemoteFile, source_of
 

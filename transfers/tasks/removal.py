@@ -14,12 +14,11 @@ from celery import shared_task
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from transfers import leases, storage
+from transfers import leases, running, storage
+from transfers.doorbell import ring
 from transfers.engine.local.disk import sink_errors
 from transfers.errors import SinkError
 from transfers.models import Download, StoredFile
-from transfers.tasks import running
-from transfers.tasks.doorbell import ring
 
 log = structlog.get_logger(__name__)
 

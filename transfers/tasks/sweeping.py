@@ -12,10 +12,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from transfers import storage
+from transfers.doorbell import ring
 from transfers.errors import SinkError
 from transfers.models import Upload
 from transfers.models.upload import UploadState
-from transfers.tasks.doorbell import ring
 from transfers.tasks.upload import remove_upload
 
 log = structlog.get_logger(__name__)

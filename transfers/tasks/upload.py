@@ -9,12 +9,12 @@ from celery import shared_task
 from django.db import transaction
 
 from transfers import storage
+from transfers.doorbell import ring
 from transfers.engine.base import Collected, Collection
 from transfers.errors import CarryonError, InvalidInputError, PartsDifferError, SinkError, UploadEndedError
 from transfers.models import StoredFile, Upload
 from transfers.models.upload import UploadState
 from transfers.tasks.checksums import take_checksums
-from transfers.tasks.doorbell import ring
 
 log = structlog.get_logger(__name__)
 
