@@ -86,7 +86,7 @@ def ann(web: Web, multipart: bool) -> Desktop:  # noqa: FBT001 - a fixture
 
 @pytest.fixture
 def bob(web: Web, multipart: bool) -> Desktop:  # noqa: FBT001 - a fixture
-    return Desktop(web.url, web.new_token("--user", "bob"), multipart)
+    return Desktop(web.url, web.new_token("--user", "bob-of-the-flows"), multipart)
 
 
 class Ear:
@@ -188,7 +188,7 @@ def test_the_three_flows(web: Web, ann: Desktop, bob: Desktop, ears: list[Ear]) 
     source_id = uploaded["source_id"]
     web.write(  # the owner's grant
         "INSERT INTO tasks_api_grant (source_id, user_id, created_at) "
-        "SELECT ?, id, CURRENT_TIMESTAMP FROM auth_user WHERE username = 'bob'",
+        "SELECT ?, id, CURRENT_TIMESTAMP FROM auth_user WHERE username = 'bob-of-the-flows'",
         source_id,
     )
     download_id = download_public(bob, ears, source_id)
