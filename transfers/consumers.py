@@ -63,7 +63,7 @@ class EventsConsumer(AsyncWebsocketConsumer):
         if self.closing:
             return
         event = ProgressEvent(**message["event"])
-        if all(event.keys.get(name) == value for name, value in self.filters.items()):
+        if event.matches(self.filters):
             await self._tell(event)
 
     async def _repeat_snapshot(self) -> None:
@@ -85,13 +85,16 @@ class EventsConsumer(AsyncWebsocketConsumer):
 
     async def _send_snapshot(self) -> None:
         told_before = set(self.ends)
-        read = database_sync_to_async(downloads.snapshot)
-        filters = {"cid": "", "fid": "", **self.filters}
-        events = await read(user=self.scope["user"], **filters)
+        events = await database_sync_to_async(self._snapshot)()
         for event in events:
             await self._tell(event)
         for key in told_before.difference(event.body["id"] for event in events):
             del self.ends[key]
+
+    def _snapshot(self) -> list[ProgressEvent]:
+        user = self.scope["user"]
+        events = downloads.snapshot(user=user, **{"cid": "", "fid": "", **self.filters})
+        return events + progress.others(user=user, filters=self.filters)
 
     async def _tell(self, event: ProgressEvent) -> None:
         """Send a frame, unless it says less than the end that was told of the same transfer."""

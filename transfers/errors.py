@@ -18,6 +18,13 @@ CarryonError
 ├── TaskSupersededError             the user downloads the source in another task by now
 ├── SourceIncompleteError           the source's public block is not there yet
 ├── NotGrantedError                 the source's owner has not granted it to the caller
+├── NoSuchCaseError                 no case that is the caller's has this id or name
+├── NoSuchJobError                  no sync job that is the caller's has this id
+├── AlreadySyncingError             the case is being synced already; says in which job
+├── NotSyncingError                 the sync job is not live
+├── CaseDiffersError                a case of this id or name is known otherwise than it is asked for
+├── UnknownRegionError              no cloud is configured for the region
+├── CaseApiError                    the case API does not answer, or answers what it should not
 ├── Interrupted                     the transfer was told to end; says why
 └── TransferError                   what ends an attempt to move bytes
     ├── SourceError                 the other side failed
@@ -187,6 +194,52 @@ class NotGrantedError(CarryonError):
     """The caller has no grant for the source."""
 
     code = "not_granted"
+
+
+class NoSuchCaseError(CarryonError):
+    """No case that is the caller's has this id or name."""
+
+    code = "no_such_case"
+
+
+class NoSuchJobError(CarryonError):
+    """No sync job that is the caller's has this id."""
+
+    code = "no_such_job"
+
+
+class AlreadySyncingError(CarryonError):
+    """The case is being synced already."""
+
+    code = "already_syncing"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__("The case is being synced already.")
+        self.job_id = job_id
+
+
+class NotSyncingError(CarryonError):
+    """The sync job is not live, so there is nothing to stop."""
+
+    code = "not_syncing"
+
+
+class CaseDiffersError(CarryonError):
+    """A case of this id or name is known otherwise than it is asked for."""
+
+    code = "case_differs"
+
+
+class UnknownRegionError(CarryonError):
+    """No cloud is configured for the region."""
+
+    code = "unknown_region"
+
+
+class CaseApiError(CarryonError):
+    """The case API does not answer, or answers what it should not."""
+
+    code = "case_api_failed"
 
 
 class Interruption(enum.StrEnum):

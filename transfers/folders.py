@@ -73,6 +73,16 @@ def resolve(output_folder: str) -> Path:
     return folder
 
 
+def mapped(path: str) -> Path | None:
+    """The server's path for a client's absolute path, by PATH_MAP where a prefix of it is there; None for any other."""
+    plain = path.replace("\\", "/")
+    for prefix, folder in _prefixes():
+        rest = _below(prefix, plain)
+        if rest is not None:
+            return _download_root() / folder / rest.lstrip("/")
+    return Path(plain) if plain.startswith("/") else None
+
+
 def shown(output_folder: str, save_path: str) -> str:
     """The path of a file as its client would write it: in its own form when it used one."""
     try:
@@ -115,8 +125,8 @@ def shown_name(path: str) -> str:
 def _locate(output_folder: str) -> _Place:
     download_root = _download_root()
     path = output_folder.replace("\\", "/")
-    for prefix, folder in sorted(settings.ENVIRONMENT.path_map.items(), key=lambda item: -len(item[0])):
-        rest = _below(prefix.replace("\\", "/").rstrip("/"), path)
+    for prefix, folder in _prefixes():
+        rest = _below(prefix, path)
         if rest is not None:
             return _Place(download_root / folder, rest, clients=True, operators=True)
     if drive := _DRIVE.match(path):
@@ -128,6 +138,12 @@ def _locate(output_folder: str) -> _Place:
                 return _Place(root, rest, clients=False)
         raise _refused("lies outside the download folder")
     return _Place(download_root, path, clients=False)
+
+
+def _prefixes() -> list[tuple[str, str]]:
+    """What clients' prefixes lead to, the longest first."""
+    longest_first = sorted(settings.ENVIRONMENT.path_map.items(), key=lambda item: -len(item[0]))
+    return [(prefix.replace("\\", "/").rstrip("/"), folder) for prefix, folder in longest_first]
 
 
 def _download_root() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,10 @@ class ProgressEvent:
         """The groups that are to hear it; no listener is in two of them."""
         return (*(group_of(user_id) for user_id in sorted({self.user_id, *self.others})), EVERYBODY)
 
+    def matches(self, filters: Mapping[str, str]) -> bool:
+        """Whether a listener who asked for these keys is to hear it."""
+        return all(self.keys.get(name) == value for name, value in filters.items())
+
 
 def group_of(user_id: int) -> str:
     """The group that a user's own listeners join."""
@@ -55,6 +60,22 @@ def group_of(user_id: int) -> str:
 def publish(event: ProgressEvent) -> None:
     """Send the event to its user's and to the staff's listeners; returns at once and never fails."""
     _publisher.publish(event)
+
+
+Snapshot = Callable[..., list[ProgressEvent]]
+
+_snapshots: list[Snapshot] = []
+
+
+def tell_also(snapshot: Snapshot) -> None:
+    """Have new listeners told what this gives for their `user`: where an app's own work stands."""
+    _snapshots.append(snapshot)
+
+
+def others(*, user: Any, filters: Mapping[str, str]) -> list[ProgressEvent]:
+    """Where the other apps' work stands that the user may see and that the filters match."""
+    events = [event for snapshot in _snapshots for event in snapshot(user=user)]
+    return [event for event in events if event.matches(filters)]
 
 
 # What is told of a download, to the letter of the contract --------------------------------------------------------

@@ -169,6 +169,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": ENVIRONMENT.reap_seconds,
         "options": {"queue": "housekeeping"},  # without an expiry, which would compare the clocks of two hosts
     },
+    "reap-syncs": {
+        "task": "sync.reap",
+        "schedule": ENVIRONMENT.reap_seconds,
+        "options": {"queue": "housekeeping"},
+    },
     "sweep": {
         "task": "transfers.sweep",
         "schedule": ENVIRONMENT.sweep_seconds,

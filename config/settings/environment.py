@@ -6,12 +6,22 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
 import dj_database_url
 import redis
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transfers.engine.netguard import Allowance
@@ -96,6 +106,27 @@ def _folder(value: Path) -> Path:
     return path
 
 
+class Cloud(BaseModel):
+    """Where the cloud of a region is: a bucket, or a folder on this server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bucket: str = ""
+    endpoint_url: Annotated[str, AfterValidator(_web_url)] = ""
+    folder: Annotated[Path, AfterValidator(_folder)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if bool(self.bucket) == bool(self.folder):
+            raise ValueError("must name either a bucket or a folder")
+        return self
+
+
+def _paths(value: object) -> object:
+    return [item for item in value.split(":") if item] if isinstance(value, str) else value
+
+
+Paths = Annotated[list[Path], NoDecode, BeforeValidator(_paths)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 HostsAndNetworks = Annotated[list[Annotated[str, AfterValidator(_host_or_network)]], NoDecode, BeforeValidator(_split)]
 JsonObject = Annotated[dict[str, str], NoDecode, BeforeValidator(_json_object)]
@@ -199,6 +230,26 @@ class Environment(BaseSettings):
     upload_threads: Count = Field(256, description="Parts that the web process receives at once.")
     user_quota_bytes: Count | None = Field(None, description="Bytes one user may have here; unset is unlimited.")
     sweep_seconds: Seconds = Field(600, description="How often it is looked for what nobody needs any more.")
+    sync_source_roots: Paths = Field(
+        default_factory=list, description="Folders that a first upload's source may lie in, separated by colons."
+    )
+    sync_save_path: Folder = Field(
+        cast("Path", None), description="Folder of the cases' local folders; DATA_DIR/cases when unset."
+    )
+    sync_regions: Annotated[dict[str, Cloud], NoDecode, BeforeValidator(_json_object)] = Field(
+        default_factory=dict,
+        description=(
+            'JSON object, region to {"bucket": …, "endpoint_url"?: …} or {"folder": …};'
+            " unset, every region is the folder DATA_DIR/cloud/<region>."
+        ),
+    )
+    sync_connections: Count = Field(8, description="Files, or parts of one, that one worker moves at once in a sync.")
+    case_api_hosts: CommaSeparated = Field(
+        default_factory=list,
+        description="Hosts (name:port), comma-separated, that an apiUrl may name besides this service itself.",
+    )
+    case_api_token: str = Field("", description="Token that calls to other hosts' case APIs carry.")
+    case_api_timeout_seconds: Seconds = Field(10, description="How long a case API may take for an answer.")
     x_accel: JsonObject = Field(
         default_factory=dict,
         description="JSON object, server folder to the internal location of nginx that leads there (X-Accel-Redirect).",
@@ -227,12 +278,21 @@ class Environment(BaseSettings):
     def _default_files_root(cls, value: object, info: ValidationInfo) -> object:
         return value or info.data.get("data_dir", Path("data")) / "files"
 
+    @field_validator("sync_save_path", mode="before")
+    @classmethod
+    def _default_sync_save_path(cls, value: object, info: ValidationInfo) -> object:
+        return value or info.data.get("data_dir", Path("data")) / "cases"
+
     @field_validator("s3_bucket")
     @classmethod
     def _bucket_with_s3(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.data.get("storage") == "s3":
             raise ValueError("needed with STORAGE=s3")
         return value
+
+    def folder_cloud(self, region: str) -> Cloud:
+        """The cloud of a region that nobody has configured."""
+        return Cloud(folder=self.data_dir / "cloud" / region)
 
     @property
     def run_dir(self) -> Path:

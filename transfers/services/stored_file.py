@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import mimetypes
 import os
 import re
 import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -21,6 +25,9 @@ from transfers.models import Download, StoredFile, Upload
 from transfers.models.stored_file import StoredFileQuerySet
 from transfers.tasks import remove_file
 
+MAX_NAME_CHARACTERS = 255
+ROWS_AT_ONCE = 500
+_RENEWED = ["size", "modified_ns", "md5", "sha256", "crc32", "checksum_error", "verified", "deleted_at"]
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 """What is told where there is none: nothing, a folder, a link that leads nowhere, a socket."""
 
@@ -85,3 +92,43 @@ def _at_once(path: str, flags: int) -> int:
 
 def _is(stored: StoredFile, status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (stored.size, stored.modified_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A file that came to its place otherwise than by upload or download."""
+
+    path: Path
+    folder: str
+    """The logical folder it is listed in."""
+    size: int
+    modified_ns: int
+    digests: Mapping[str, str]
+    """Its `md5`, `sha256` and `crc32`; a worker takes them where they are not here."""
+
+
+def keep(*, owner_id: int, files: Sequence[Kept]) -> None:
+    """Have these files among the owner's stored ones, as they are now."""
+    rows = [
+        StoredFile(
+            owner_id=owner_id,
+            name=file.path.name[:MAX_NAME_CHARACTERS],
+            folder=file.folder[:MAX_NAME_CHARACTERS],
+            path=str(file.path),
+            size=file.size,
+            modified_ns=file.modified_ns,
+            content_type=mimetypes.guess_type(file.path.name)[0] or "application/octet-stream",
+            md5=file.digests.get("md5", ""),
+            sha256=file.digests.get("sha256", ""),
+            crc32=file.digests.get("crc32", ""),
+        )
+        for file in files
+    ]
+    StoredFile.objects.bulk_create(
+        rows, batch_size=ROWS_AT_ONCE, update_conflicts=True, unique_fields=["path"], update_fields=_RENEWED
+    )
+
+
+def forget(*, paths: Sequence[Path]) -> None:
+    """These files are not there any more, nor are they to be."""
+    StoredFile.objects.filter(path__in=[str(path) for path in paths]).delete()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,9 +72,17 @@ def parse_checksum(text: str) -> Checksum | None:
     return Checksum(md5, int(part_size)) if kind != part_size and part_size.isdecimal() and int(part_size) else None
 
 
-def md5_of(content: bytes | memoryview) -> str:
-    """The MD5 of these bytes as lowercase hex."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+def md5_of(chunks: Iterable[bytes | memoryview]) -> str:
+    """The MD5 of all these bytes together as lowercase hex."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def checksum_of_parts(md5s: Iterable[str], part_size: int) -> Checksum:
+    """The checksum of a file whose parts, in order, have these MD5s."""
+    return Checksum(md5_of(bytes.fromhex(md5) for md5 in md5s), part_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,9 @@ class TreeSink(Sink, Protocol):
 
 class Tree(Protocol):
     """A tree of files."""
+
+    checks_what_it_takes: bool
+    """Whether what it stores was compared with the bytes as they were read; otherwise it only knows what it has."""
 
     def entries(self) -> Iterator[Entry]:
         """Everything in it, sorted by the UTF-8 bytes of the paths; any TransferError rather than half of it.

@@ -1,0 +1,70 @@
+"""What was the same on both sides when it was last looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from django.db import models
+
+from sync.models.case import Case
+
+_WRITTEN = ["size", "mtime_ns", "checksum", "local_version", "remote_version"]
+ROWS_AT_ONCE = 500
+"""Rows written by one statement: SQLite takes 32,766 values, PostgreSQL 65,535."""
+
+
+class ManifestEntryQuerySet(models.QuerySet["ManifestEntry"]):
+    """What is done with a manifest."""
+
+    def in_order(self) -> Iterator[ManifestEntry]:
+        """All of it, sorted by the UTF-8 bytes of the paths, without holding it in memory."""
+        return self.order_by("path").iterator(chunk_size=2000)
+
+    def note(self, entries: Iterable[ManifestEntry]) -> None:
+        """Have these in the manifest, in place of what was there of the same paths."""
+        self.bulk_create(
+            entries,
+            batch_size=ROWS_AT_ONCE,
+            update_conflicts=True,
+            unique_fields=["case", "path"],
+            update_fields=_WRITTEN,
+        )
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Have none of these in the manifest; of a folder, whose path ends with "/", nothing in it either."""
+        known = [path.encode() for path in paths]
+        for start in range(0, len(known), ROWS_AT_ONCE):
+            self.filter(path__in=known[start : start + ROWS_AT_ONCE]).delete()
+        for folder in (path for path in known if path.endswith(b"/")):
+            self.filter(path__gt=folder, path__lt=folder[:-1] + b"0").delete()  # "0" comes next to "/"
+
+
+class ManifestEntry(models.Model):
+    """One file, or empty folder, of a case as it was when both sides had it alike.
+
+    The path is kept as bytes, which every database sorts as S3 sorts keys.
+    """
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="manifest")
+    path = models.BinaryField()
+    size = models.PositiveBigIntegerField()
+    mtime_ns = models.BigIntegerField(default=0)
+    checksum = models.CharField(max_length=80, blank=True)
+    local_version = models.CharField(max_length=120, blank=True)
+    remote_version = models.CharField(max_length=255, blank=True, help_text="The ETag, where the cloud is S3.")
+
+    objects = ManifestEntryQuerySet.as_manager()
+
+    class Meta:
+        """In the order of keys."""
+
+        ordering = ["path"]
+        constraints = [models.UniqueConstraint(fields=["case", "path"], name="manifest_path_once")]
+
+    def __str__(self) -> str:
+        return f"entry {self.pk}"
+
+    @property
+    def name(self) -> str:
+        """The path as text."""
+        return bytes(self.path).decode()

@@ -1,0 +1,115 @@
+"""Where a case lies: its local folder, its source, its cloud."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from transfers import folders
+from transfers.engine import s3
+from transfers.engine.tree.base import Entry, Kind
+from transfers.engine.tree.local import LocalTree
+from transfers.engine.tree.names import problem_of_path
+from transfers.errors import InvalidInputError, UnknownRegionError
+
+if TYPE_CHECKING:
+    from config.settings.environment import Cloud
+    from sync.models import Case
+    from transfers.engine.tree.base import Tree
+
+MAX_KEY_BYTES = 1024
+"""The longest key of an object (docs: Amazon S3, naming objects)."""
+STAGING = ".carryon"
+"""Folder beside the cases where unfinished files lie; no case is called so."""
+MAX_SOURCE_CHARACTERS = 2048
+
+
+def cloud_of(region: str) -> Cloud:
+    """Where the cloud of this region is; UnknownRegionError when nobody has said."""
+    environment = settings.ENVIRONMENT
+    if region in environment.sync_regions:
+        return environment.sync_regions[region]
+    if environment.sync_regions or problem_of_name(region):
+        raise UnknownRegionError(f"No cloud is configured for the region {region!r}.")
+    return environment.folder_cloud(region)
+
+
+def regions_with(cloud: Cloud) -> list[str]:
+    """The configured regions that share this cloud, so that a prefix means the same in them."""
+    return [region for region, other in settings.ENVIRONMENT.sync_regions.items() if other == cloud]
+
+
+def local_folder(case: Case) -> Path:
+    """The case's folder on this server."""
+    return settings.ENVIRONMENT.sync_save_path / case.folder
+
+
+def local_tree(case: Case) -> LocalTree:
+    """The case's folder on this server, as a tree."""
+    return LocalTree(local_folder(case), settings.ENVIRONMENT.sync_save_path / STAGING / str(case.pk))
+
+
+def source_tree(case: Case, source: str) -> LocalTree:
+    """The folder that the case is copied from, to read."""
+    return LocalTree(Path(source), settings.ENVIRONMENT.sync_save_path / STAGING / f"{case.pk}-source")
+
+
+def cloud_tree(case: Case) -> Tree:
+    """The case's files in the cloud; UnknownRegionError when its region is not configured any more."""
+    cloud = cloud_of(case.region)
+    if cloud.folder is not None:
+        staging = cloud.folder / STAGING / str(case.pk)
+        return LocalTree(cloud.folder / case.s3keypath, staging, keeps_checksums=True)
+    place = s3.S3Place(cloud.bucket, case.s3keypath, cloud.endpoint_url, case.region)
+    return s3.tree(place)
+
+
+def source_folder(source: str) -> Path | None:
+    """The folder on this server that a client's `source` is, below one of the source roots; None when it is not.
+
+    Client prefixes are mapped, and symlinks resolved. InvalidInputError for what can be no folder's name.
+    """
+    if len(source) > MAX_SOURCE_CHARACTERS:
+        raise InvalidInputError({"source": [f"has {len(source)} characters, the limit is {MAX_SOURCE_CHARACTERS}"]})
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in source):
+        raise InvalidInputError({"source": ["contains control characters"]})
+    mapped = folders.mapped(source)
+    if mapped is None:
+        return None
+    try:
+        folder = Path(os.path.realpath(mapped))
+    except OSError:
+        return None
+    if folder.is_relative_to(_real(settings.ENVIRONMENT.sync_save_path)):
+        return None
+    roots = [_real(root) for root in settings.ENVIRONMENT.sync_source_roots]
+    return folder if any(root in folder.parents for root in roots) else None
+
+
+def within_limits(case: Case, entry: Entry) -> Entry:
+    """The entry, or what is wrong with it as a key of the case's."""
+    length = len(case.s3keypath.encode()) + 1 + len(entry.path.encode("utf-8", "replace"))
+    if entry.kind == Kind.PROBLEM or length <= MAX_KEY_BYTES:
+        return entry
+    words = f"its key would have {length} bytes, the limit is {MAX_KEY_BYTES}"
+    return replace(entry, kind=Kind.PROBLEM, problem=words)
+
+
+def problem_of_name(name: str) -> str:
+    """Why this cannot be the name of one folder that cases are told apart by; "" when it can."""
+    if "/" in name or "\\" in name:
+        return "contains a slash"
+    if name == STAGING:
+        return "is a name that is kept for the service"
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+        return "contains control characters"
+    return problem_of_path(name)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))

@@ -1,0 +1,145 @@
+"""Making cases, and looking them up."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
+
+from sync import places
+from sync.models import Case
+from transfers.errors import CaseDiffersError, InvalidInputError, NoSuchCaseError
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+    from sync.models.case import CaseQuerySet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRequest:
+    """What a caller says of a case."""
+
+    owner_group_id: str
+    lab_id: str
+    pid: str
+    projectname: str
+    projecttype: str
+    s3keypath: str
+    region: str
+    uuid: uuid.UUID | None = None
+
+
+def visible(*, user: AbstractBaseUser) -> CaseQuerySet:
+    """The cases that this user may see, newest first."""
+    return Case.objects.visible_to(user)
+
+
+def find(*, user: AbstractBaseUser, case_uuid: uuid.UUID) -> Case:
+    """The case that goes by this id here; NoSuchCaseError when the user has none."""
+    case = Case.objects.visible_to(user).filter(uuid=case_uuid).first()
+    if case is None:
+        raise NoSuchCaseError("There is no such case.")
+    return case
+
+
+def create(*, user: AbstractBaseUser, request: CaseRequest, api_url: str = "", named: bool = True) -> tuple[Case, bool]:
+    """The case that institution, patient and name stand for, and whether it was made just now.
+
+    Without an `api_url` this service is its case API, and names it unless `named` is false. NoSuchCaseError when it is
+    another user's, CaseDiffersError when it is known otherwise, InvalidInputError for a prefix that is not free.
+    """
+    try:
+        with transaction.atomic():
+            return _found_or_made(user, request, api_url, named=named)
+    except IntegrityError:  # somebody made it at the same time, or one that is in its way
+        with transaction.atomic():
+            return _found_or_made(user, request, api_url, named=named)
+
+
+def _found_or_made(user: AbstractBaseUser, request: CaseRequest, api_url: str, *, named: bool) -> tuple[Case, bool]:
+    _one_at_a_time()
+    triple = {"owner_group_id": request.owner_group_id, "pid": request.pid, "projectname": request.projectname}
+    case = Case.objects.named(**triple).first()
+    if request.uuid is not None and Case.objects.filter(uuid=request.uuid).exclude(**triple).exists():
+        raise NoSuchCaseError("There is no such case.")
+    if case is None:
+        return _made(user, request, api_url, named=named), True
+    if not Case.objects.visible_to(user).filter(pk=case.pk).exists():
+        raise NoSuchCaseError("There is no such case.")
+    _compare(case, request)
+    case.api_url, case.lab_id, case.projecttype = api_url, request.lab_id, request.projecttype
+    if case.uuid is None and (request.uuid or (named and not api_url)):
+        case.uuid = request.uuid or uuid.uuid4()
+    case.save(update_fields=["api_url", "lab_id", "projecttype", "uuid"])
+    return case, False
+
+
+def _made(user: AbstractBaseUser, request: CaseRequest, api_url: str, *, named: bool) -> Case:
+    _check_prefix(request)
+    return Case.objects.create(
+        user=user,
+        uuid=request.uuid or (uuid.uuid4() if named and not api_url else None),
+        api_url=api_url,
+        owner_group_id=request.owner_group_id,
+        lab_id=request.lab_id,
+        pid=request.pid,
+        projectname=request.projectname,
+        projecttype=request.projecttype,
+        s3keypath=request.s3keypath,
+        region=request.region,
+    )
+
+
+def _compare(case: Case, request: CaseRequest) -> None:
+    """What names the case's place and its past is not to change behind the manifest's back."""
+    differing = [
+        name
+        for name, ours, theirs in (
+            ("_id", case.uuid, request.uuid),
+            ("s3keypath", case.s3keypath, request.s3keypath),
+            ("region", case.region, request.region),
+        )
+        if theirs and ours and ours != theirs
+    ]
+    if differing:
+        raise CaseDiffersError(f"The case is known with another {' and '.join(differing)}.")
+
+
+def _check_prefix(request: CaseRequest) -> None:
+    """Refuse a prefix in or around another case's, or the uploads': what one removes must never be the other's."""
+    cloud = places.cloud_of(request.region)
+    prefix = request.s3keypath
+    names = prefix.split("/")
+    above = ["/".join(names[:length]) for length in range(1, len(names) + 1)]
+    regions = places.regions_with(cloud) or [request.region]
+    taken = Case.objects.filter(region__in=regions).filter(
+        Q(s3keypath__in=above) | Q(s3keypath__startswith=f"{prefix}/")
+    )
+    environment = settings.ENVIRONMENT
+    uploads = environment.s3_prefix.strip("/")
+    in_their_bucket = cloud.bucket and (cloud.bucket, cloud.endpoint_url) == (
+        environment.s3_bucket,
+        environment.s3_endpoint_url,
+    )
+    over_uploads = in_their_bucket and (not uploads or uploads in above or f"{uploads}/".startswith(f"{prefix}/"))
+    if over_uploads or taken.exists():
+        raise InvalidInputError({"s3keypath": ["lies in, or around, what belongs to something else"]})
+
+
+def _one_at_a_time() -> None:
+    """Cases are made one after another, so that none can come to lie within another unseen.
+
+    On SQLite every transaction that writes has the database to itself.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+_LOCK = 0x73796E63
+"""The lock's number: "sync" in ASCII."""

@@ -1,0 +1,197 @@
+"""Asking for a sync, stopping it, and looking at it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from sync import case_api, places, progress
+from sync.models import Case, Job
+from sync.models.job import LIVE, Desired
+from sync.services import case as cases
+from sync.services.case import CaseRequest
+from sync.tasks import sync_case
+from sync.tasks.events import tell_state
+from transfers.doorbell import ring
+from transfers.errors import (
+    AlreadySyncingError,
+    InvalidInputError,
+    NoSuchCaseError,
+    NoSuchJobError,
+    NotSyncingError,
+)
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+    from sync.models.job import JobQuerySet
+    from transfers.progress import ProgressEvent
+
+RECENT = timedelta(minutes=1)
+"""How long an ended job is still part of the present state that a new listener gets."""
+SNAPSHOT_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRequest:
+    """What a caller asks of a case."""
+
+    up: bool
+    api_url: str
+    source: str
+    case: CaseRequest
+    delete: bool = False
+    dry_run: bool = False
+
+
+def ask(*, user: AbstractBaseUser, request: SyncRequest) -> Job:
+    """Have a case synced; what was done of it before stays done.
+
+    AlreadySyncingError when it is being synced, UnknownRegionError, NoSuchCaseError, CaseDiffersError, and
+    InvalidInputError for fields that are not acceptable.
+    """
+    _check_names(request.case)
+    places.cloud_of(request.case.region)
+    api_url = case_api.checked_url(request.api_url)
+    try:
+        with transaction.atomic():
+            case = _case(user, request, api_url)
+            job = Job.objects.create(
+                case=case,
+                user=user,
+                up=request.up,
+                delete_missing=request.delete,
+                dry_run=request.dry_run,
+                source=_source(case, request),
+            )
+            transaction.on_commit(lambda: ring(sync_case, job.pk))
+    except IntegrityError:
+        live = _live(user, request.case)
+        if live is None:
+            raise
+        raise AlreadySyncingError(str(live.pk)) from None
+    return job
+
+
+def again(*, user: AbstractBaseUser, case: Case, up: bool, dry_run: bool = False, delete: bool = False) -> Job:
+    """Have a case synced that is known; AlreadySyncingError when it is being synced."""
+    try:
+        with transaction.atomic():
+            job = Job.objects.create(case=case, user=user, up=up, delete_missing=delete, dry_run=dry_run)
+            transaction.on_commit(lambda: ring(sync_case, job.pk))
+    except IntegrityError:
+        live = Job.objects.live().filter(case=case).first()
+        if live is None:
+            raise
+        raise AlreadySyncingError(str(live.pk)) from None
+    return job
+
+
+def stop(*, user: AbstractBaseUser, job_id: uuid.UUID) -> Job:
+    """End a live job within a second or two; NoSuchJobError, and NotSyncingError when it is not live."""
+    return stop_job(job=look(user=user, job_id=job_id))
+
+
+def stop_job(*, job: Job) -> Job:
+    """End this job; the workers that are at it see the wish with their next heartbeats."""
+    if not Job.objects.live().filter(pk=job.pk, desired=Desired.RUN).update(desired=Desired.STOP):
+        raise NotSyncingError("The job is not running.")
+    if Job.objects.filter(pk=job.pk).stop_unclaimed():
+        tell_state(job)
+    job.refresh_from_db()
+    return job
+
+
+def look(*, user: AbstractBaseUser, job_id: uuid.UUID) -> Job:
+    """A job as it stands now; NoSuchJobError when the user has none of this id."""
+    job = Job.objects.visible_to(user).select_related("case").filter(pk=job_id).first()
+    if job is None:
+        raise NoSuchJobError("There is no such job.")
+    return job
+
+
+def visible(*, user: AbstractBaseUser) -> JobQuerySet:
+    """The jobs that this user may see, newest first."""
+    return Job.objects.visible_to(user).select_related("case")
+
+
+def shown(*, job: Job) -> dict[str, Any]:
+    """A job as the wire has it: with its failures, and a dry run that has ended with its plan."""
+    told = {**progress.shown(job), "failures": progress.shown_failures(job)}
+    return told | ({"plan": list(planned(job=job))} if job.dry_run and job.is_end else {})
+
+
+def planned(*, job: Job) -> Iterator[dict[str, Any]]:
+    """What a dry run found to be done, in the order of work."""
+    for actions in job.batches.order_by("stage", "number").values_list("actions", flat=True).iterator():
+        yield from actions
+
+
+def snapshot(*, user: AbstractBaseUser) -> list[ProgressEvent]:
+    """Where the jobs stand that run, or have ended lately, oldest first."""
+    recent = Q(state__in=LIVE) | Q(ended_at__gte=Now() - RECENT)
+    rows = Job.objects.visible_to(user).filter(recent).select_related("case").order_by("-requested_at")[:SNAPSHOT_LIMIT]
+    return [progress.job_state(job) for job in reversed(rows)]
+
+
+def _case(user: AbstractBaseUser, request: SyncRequest, api_url: str) -> Case:
+    """The case that is asked for; one that nobody knows is made, unless it is to be fetched."""
+    if not request.up and not _is_known(user, request, api_url):
+        raise NoSuchCaseError("There is no such case.")
+    # A dry run changes nothing: the case goes by no name at its API yet.
+    wanted = replace(request.case, uuid=None) if request.dry_run else request.case
+    return cases.create(user=user, request=wanted, api_url=api_url, named=not request.dry_run)[0]
+
+
+def _is_known(user: AbstractBaseUser, request: SyncRequest, api_url: str) -> bool:
+    """Whether there is anything to fetch; another service's case API is asked by the worker."""
+    wanted = request.case
+    if api_url:
+        return True
+    rows = cases.visible(user=user).named(
+        owner_group_id=wanted.owner_group_id, pid=wanted.pid, projectname=wanted.projectname
+    )
+    return rows.exists()
+
+
+def _source(case: Case, request: SyncRequest) -> str:
+    """The folder to copy first, as a path on this server; "" when the work goes on in the case's own folder."""
+    if not request.up:
+        return ""
+    folder = places.source_folder(request.source)
+    if case.copied_at is not None:
+        return ""
+    if folder is not None:
+        if not folder.is_dir():
+            raise InvalidInputError({"source": ["is no folder on this server"]})
+        return str(folder)
+    if not places.local_folder(case).is_dir():
+        raise InvalidInputError(
+            {"source": ["lies below no source root (SYNC_SOURCE_ROOTS), and the case has no folder here"]}
+        )
+    return ""
+
+
+def _check_names(case: CaseRequest) -> None:
+    """Refuse what can be no folder's or key's name."""
+    names = {"ownerGroupId": case.owner_group_id, "pid": case.pid, "projectname": case.projectname}
+    errors = {name: [problem] for name, value in names.items() if (problem := places.problem_of_name(value))}
+    parts = {problem for part in case.s3keypath.split("/") if (problem := places.problem_of_name(part))}
+    if parts:
+        errors["s3keypath"] = sorted(parts)
+    if errors:
+        raise InvalidInputError(errors)
+
+
+def _live(user: AbstractBaseUser, wanted: CaseRequest) -> Job | None:
+    rows = Job.objects.live().filter(
+        case__owner_group_id=wanted.owner_group_id, case__pid=wanted.pid, case__projectname=wanted.projectname
+    )
+    return rows.filter(case__in=cases.visible(user=user)).first()

@@ -1,0 +1,6 @@
+"""What workers run for sync: one holds a job and plans it, all of them work off its batches."""
+
+from sync.tasks.housekeeping import reap
+from sync.tasks.job import help_sync, sync_case
+
+__all__ = ["help_sync", "reap", "sync_case"]

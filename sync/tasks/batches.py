@@ -1,0 +1,138 @@
+"""A plan, cut into batches that workers can take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from sync.models import Batch, Failure
+from sync.plan import Action, Stage, Verb, shown, to_json
+from sync.tasks.legs import Leg
+from transfers import leases
+from transfers.engine.tree.base import SMALL_BYTES, part_plan
+from transfers.errors import Interrupted, Interruption, TransferError
+
+CLEAR, BRING, FINISH, DELETE, FOLDERS = range(5)
+"""The stages of batches: large files are finished when all their parts were brought. Each batch of folders is a stage
+of its own, for they have an order."""
+_STAGES = {Stage.CLEAR: CLEAR, Stage.BRING: BRING, Stage.DELETE: DELETE, Stage.FOLDERS: FOLDERS}
+MAX_ACTIONS = 200
+MAX_BYTES = 8 * SMALL_BYTES
+"""What a batch has at most, in small files; a large one has a batch to itself."""
+SPLIT_BYTES = 256 * 2**20
+"""A file from this size on is brought by several workers at once."""
+PARTS_AT_ONCE = 16
+"""Parts that one worker takes of such a file."""
+ROWS_AT_ONCE = 50
+_NOTHING_TO_DO = (Verb.SKIP, Verb.KEEP, Verb.FORGET)
+
+
+@dataclass(slots=True)
+class _Open:
+    actions: list[Action] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.actions) >= MAX_ACTIONS or self.size >= MAX_BYTES
+
+
+class BatchWriter:
+    """Writes a job's batches as its plan goes on; Interrupted when the job is somebody else's by now."""
+
+    def __init__(self, leg: Leg) -> None:
+        self._job, self._sides, self._way = leg.job, leg.sides, leg.way
+        self._open: dict[int, _Open] = {}
+        self._rows: list[Batch] = []
+        self._skipped: list[Failure] = []
+        self._forgotten: list[str] = []
+        self._number = self._job.batches.count()
+        self._folder_batches = 0
+        self.files = 0
+        """Files, and empty folders, that are to be done."""
+        self.size = 0
+        """Their bytes."""
+
+    def write(self, actions: Iterable[Action]) -> None:
+        """Write all of these."""
+        for action in actions:
+            self._add(action)
+        for stage in list(self._open):
+            self._close(stage)
+        self._flush()
+
+    def _add(self, action: Action) -> None:
+        if self._job.dry_run:
+            if action.verb != Verb.FORGET:
+                self._collect(action)
+            return
+        if action.verb == Verb.SKIP:
+            self._skipped.append(Failure(job=self._job, path=action.path, code="skipped", reason=action.reason))
+        if action.verb == Verb.FORGET:
+            self._forgotten.append(action.path)
+        if action.verb in _NOTHING_TO_DO:
+            return
+        self.files += 1
+        self.size += bytes_of(action)
+        if action.verb == Verb.COPY and action.size >= SPLIT_BYTES and self._begin(action):
+            self._split(action)
+        else:
+            self._collect(action)
+
+    def _collect(self, action: Action) -> None:
+        stage = _STAGES[action.stage]
+        batch = self._open.setdefault(stage, _Open())
+        batch.actions.append(action)
+        batch.size += action.size
+        if batch.is_full:
+            self._close(stage)
+
+    def _begin(self, action: Action) -> bool:
+        """Whether workers may bring the file's parts; if not, whoever brings it whole is told why."""
+        try:
+            self._sides.begin(action)
+        except TransferError:
+            return False
+        return True
+
+    def _split(self, action: Action) -> None:
+        parts = len(part_plan(action.size))
+        for first in range(1, parts + 1, PARTS_AT_ONCE):
+            last = min(first + PARTS_AT_ONCE - 1, parts)
+            self._row(BRING, [action], first_part=first, last_part=last)
+        self._row(FINISH, [action])
+
+    def _close(self, stage: int) -> None:
+        actions = self._open.pop(stage).actions
+        if stage == FOLDERS:
+            stage += self._folder_batches
+            self._folder_batches += 1
+        self._row(stage, actions)
+
+    def _row(self, stage: int, actions: list[Action], **parts: Any) -> None:
+        self._number += 1
+        told = [known for action in actions if (known := self._told(action)) is not None]
+        self._rows.append(Batch(job=self._job, stage=stage, number=self._number, actions=told, **parts))
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self._flush()
+
+    def _told(self, action: Action) -> Any:
+        """A dry run's batches are read by people, all others by workers."""
+        return shown(action, self._way) if self._job.dry_run else to_json(action)
+
+    def _flush(self) -> None:
+        with transaction.atomic():
+            if not leases.renew(self._job):
+                raise Interrupted(Interruption.FENCED)
+            Batch.objects.bulk_create(self._rows)
+            Failure.objects.bulk_create(self._skipped, ignore_conflicts=True)
+            self._job.case.manifest.forget(self._forgotten)
+        self._rows, self._skipped, self._forgotten = [], [], []
+
+
+def bytes_of(action: Action) -> int:
+    """The bytes that the action is about to move, or to compare."""
+    return action.size if action.verb in (Verb.COPY, Verb.CONFLICT, Verb.COMPARE) else 0
