@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from transfers import folders
-from transfers.engine import s3
 from transfers.engine.tree.base import Entry, Kind
 from transfers.engine.tree.local import LocalTree
 from transfers.engine.tree.names import problem_of_path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_KEY_BYTES = 1024
 """The longest key of an object (docs: Amazon S3, naming objects)."""
+MAX_PREFIX_BYTES = 900
+"""The longest prefix of a case: something must be left of a key for the path, and PostgreSQL indexes 2,704 bytes."""
 STAGING = ".carryon"
 """Folder beside the cases where unfinished files lie; no case is called so."""
 MAX_SOURCE_CHARACTERS = 2048
@@ -65,8 +67,15 @@ def cloud_tree(case: Case) -> Tree:
     if cloud.folder is not None:
         staging = cloud.folder / STAGING / str(case.pk)
         return LocalTree(cloud.folder / case.s3keypath, staging, keeps_checksums=True)
-    place = s3.S3Place(cloud.bucket, case.s3keypath, cloud.endpoint_url, case.region)
-    return s3.tree(place)
+    return _s3_tree(cloud, case)
+
+
+def _s3_tree(cloud: Cloud, case: Case) -> Tree:
+    """A bucket's part; what speaks S3 is loaded only now (20 MiB a process). Stores but Amazon's have no regions."""
+    s3 = import_module("transfers.engine.s3")
+    region = "" if cloud.endpoint_url else case.region
+    tree: Tree = s3.S3Tree(s3.S3Place(cloud.bucket, case.s3keypath, cloud.endpoint_url, region))
+    return tree
 
 
 def source_folder(source: str) -> Path | None:
@@ -85,10 +94,24 @@ def source_folder(source: str) -> Path | None:
         folder = Path(os.path.realpath(mapped))
     except OSError:
         return None
-    if folder.is_relative_to(_real(settings.ENVIRONMENT.sync_save_path)):
-        return None
-    roots = [_real(root) for root in settings.ENVIRONMENT.sync_source_roots]
-    return folder if any(root in folder.parents for root in roots) else None
+    roots = [root for path in settings.ENVIRONMENT.sync_source_roots if (root := _real(path)) in folder.parents]
+    return folder if roots and not _touches_our_own(folder, roots) else None
+
+
+def _touches_our_own(folder: Path, roots: list[Path]) -> bool:
+    """Whether other cases, the database or the key would be copied along.
+
+    A root above the service's folders does not open them; one that lies in them was put there on purpose.
+    """
+    environment = settings.ENVIRONMENT
+    save_path = _real(environment.sync_save_path)
+    clouds = [cloud.folder for cloud in environment.sync_regions.values() if cloud.folder is not None]
+    ours = [_real(path) for path in (environment.data_dir, *clouds)]
+    return (
+        folder.is_relative_to(save_path)
+        or any(path.is_relative_to(folder) for path in (save_path, *ours))
+        or any(folder.is_relative_to(path) and not any(root.is_relative_to(path) for root in roots) for path in ours)
+    )
 
 
 def within_limits(case: Case, entry: Entry) -> Entry:
@@ -109,6 +132,13 @@ def problem_of_name(name: str) -> str:
     if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
         return "contains control characters"
     return problem_of_path(name)
+
+
+def problems_of_prefix(prefix: str) -> list[str]:
+    """Why this cannot be what a case's keys begin with, without slashes around it; nothing when it can."""
+    if len(prefix.encode("utf-8", "replace")) > MAX_PREFIX_BYTES:
+        return [f"has more than {MAX_PREFIX_BYTES} bytes"]
+    return sorted({problem for name in prefix.split("/") if (problem := problem_of_name(name))})
 
 
 def _real(path: Path) -> Path:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Q
 
 from sync import places
 from sync.models import Case
 from transfers.errors import CaseDiffersError, InvalidInputError, NoSuchCaseError
+from transfers.services import stored_file as stored_files
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
     from sync.models.case import CaseQuerySet
 
@@ -34,12 +36,12 @@ class CaseRequest:
     uuid: uuid.UUID | None = None
 
 
-def visible(*, user: AbstractBaseUser) -> CaseQuerySet:
+def visible(*, user: User) -> CaseQuerySet:
     """The cases that this user may see, newest first."""
     return Case.objects.visible_to(user)
 
 
-def find(*, user: AbstractBaseUser, case_uuid: uuid.UUID) -> Case:
+def find(*, user: User, case_uuid: uuid.UUID) -> Case:
     """The case that goes by this id here; NoSuchCaseError when the user has none."""
     case = Case.objects.visible_to(user).filter(uuid=case_uuid).first()
     if case is None:
@@ -47,12 +49,49 @@ def find(*, user: AbstractBaseUser, case_uuid: uuid.UUID) -> Case:
     return case
 
 
-def create(*, user: AbstractBaseUser, request: CaseRequest, api_url: str = "", named: bool = True) -> tuple[Case, bool]:
+def sought(*, case_uuid: uuid.UUID | None = None, **names: str) -> Case | None:
+    """The case that goes by this id, or has these three names, whoever's it is: for operators."""
+    rows = Case.objects.select_related("user")
+    return (rows.filter(uuid=case_uuid) if case_uuid is not None else rows.named(**names)).first()
+
+
+def stored(*, case: Case) -> models.QuerySet[Any]:
+    """The stored files of the case, sorted by their paths."""
+    # Its folder is an index to them; but cut off where it is long, it may be another case's, too.
+    rows = stored_files.visible(user=case.user, folder=case.folder[: stored_files.MAX_NAME_CHARACTERS])
+    return rows.filter(path__startswith=f"{places.local_folder(case)}/").order_by("path")
+
+
+def folder(*, case: Case) -> Path:
+    """Where the case lies on this server."""
+    return places.local_folder(case)
+
+
+def cloud(*, case: Case) -> str:
+    """Where the case's cloud is, in words; UnknownRegionError when its region is not configured any more."""
+    where = places.cloud_of(case.region)
+    return str(where.folder / case.s3keypath) if where.folder else f"s3://{where.bucket}/{case.s3keypath}"
+
+
+def check(request: CaseRequest) -> None:
+    """Refuse what can be no folder's or key's name (InvalidInputError), and a region without a cloud."""
+    names = {"ownerGroupId": request.owner_group_id, "pid": request.pid, "projectname": request.projectname}
+    errors = {name: [problem] for name, value in names.items() if (problem := places.problem_of_name(value))}
+    if problems := places.problems_of_prefix(request.s3keypath):
+        errors["s3keypath"] = problems
+    if errors:
+        raise InvalidInputError(errors)
+    places.cloud_of(request.region)
+
+
+def create(*, user: User, request: CaseRequest, api_url: str = "", named: bool = True) -> tuple[Case, bool]:
     """The case that institution, patient and name stand for, and whether it was made just now.
 
     Without an `api_url` this service is its case API, and names it unless `named` is false. NoSuchCaseError when it is
-    another user's, CaseDiffersError when it is known otherwise, InvalidInputError for a prefix that is not free.
+    another user's, CaseDiffersError when it is known otherwise, InvalidInputError for a prefix that is not free, and
+    whatever `check` raises.
     """
+    check(request)
     try:
         with transaction.atomic():
             return _found_or_made(user, request, api_url, named=named)
@@ -61,7 +100,7 @@ def create(*, user: AbstractBaseUser, request: CaseRequest, api_url: str = "", n
             return _found_or_made(user, request, api_url, named=named)
 
 
-def _found_or_made(user: AbstractBaseUser, request: CaseRequest, api_url: str, *, named: bool) -> tuple[Case, bool]:
+def _found_or_made(user: User, request: CaseRequest, api_url: str, *, named: bool) -> tuple[Case, bool]:
     _one_at_a_time()
     triple = {"owner_group_id": request.owner_group_id, "pid": request.pid, "projectname": request.projectname}
     case = Case.objects.named(**triple).first()
@@ -79,7 +118,7 @@ def _found_or_made(user: AbstractBaseUser, request: CaseRequest, api_url: str, *
     return case, False
 
 
-def _made(user: AbstractBaseUser, request: CaseRequest, api_url: str, *, named: bool) -> Case:
+def _made(user: User, request: CaseRequest, api_url: str, *, named: bool) -> Case:
     _check_prefix(request)
     return Case.objects.create(
         user=user,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from transfers.errors import (
 )
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
     from sync.models.job import JobQuerySet
     from transfers.progress import ProgressEvent
@@ -45,21 +46,21 @@ class SyncRequest:
 
     up: bool
     api_url: str
+    """Empty: this service's own."""
     source: str
     case: CaseRequest
     delete: bool = False
     dry_run: bool = False
 
 
-def ask(*, user: AbstractBaseUser, request: SyncRequest) -> Job:
+def ask(*, user: User, request: SyncRequest) -> Job:
     """Have a case synced; what was done of it before stays done.
 
     AlreadySyncingError when it is being synced, UnknownRegionError, NoSuchCaseError, CaseDiffersError, and
     InvalidInputError for fields that are not acceptable.
     """
-    _check_names(request.case)
-    places.cloud_of(request.case.region)
-    api_url = case_api.checked_url(request.api_url)
+    cases.check(request.case)
+    api_url = case_api.checked_url(request.api_url) if request.api_url else ""
     try:
         with transaction.atomic():
             case = _case(user, request, api_url)
@@ -80,11 +81,12 @@ def ask(*, user: AbstractBaseUser, request: SyncRequest) -> Job:
     return job
 
 
-def again(*, user: AbstractBaseUser, case: Case, up: bool, dry_run: bool = False, delete: bool = False) -> Job:
+def again(*, user: User, case: Case, up: bool, dry_run: bool = False, delete: bool = False) -> Job:
     """Have a case synced that is known; AlreadySyncingError when it is being synced."""
+    source = _source_of_copy(case) if up else ""
     try:
         with transaction.atomic():
-            job = Job.objects.create(case=case, user=user, up=up, delete_missing=delete, dry_run=dry_run)
+            job = Job.objects.create(case=case, user=user, up=up, delete_missing=delete, dry_run=dry_run, source=source)
             transaction.on_commit(lambda: ring(sync_case, job.pk))
     except IntegrityError:
         live = Job.objects.live().filter(case=case).first()
@@ -94,7 +96,15 @@ def again(*, user: AbstractBaseUser, case: Case, up: bool, dry_run: bool = False
     return job
 
 
-def stop(*, user: AbstractBaseUser, job_id: uuid.UUID) -> Job:
+def stop_case(*, case: Case) -> Job:
+    """End the case's live job; NotSyncingError when it has none."""
+    live = Job.objects.live().filter(case=case).first()
+    if live is None:
+        raise NotSyncingError("The case is not being synced.")
+    return stop_job(job=live)
+
+
+def stop(*, user: User, job_id: uuid.UUID) -> Job:
     """End a live job within a second or two; NoSuchJobError, and NotSyncingError when it is not live."""
     return stop_job(job=look(user=user, job_id=job_id))
 
@@ -109,7 +119,7 @@ def stop_job(*, job: Job) -> Job:
     return job
 
 
-def look(*, user: AbstractBaseUser, job_id: uuid.UUID) -> Job:
+def look(*, user: User, job_id: uuid.UUID) -> Job:
     """A job as it stands now; NoSuchJobError when the user has none of this id."""
     job = Job.objects.visible_to(user).select_related("case").filter(pk=job_id).first()
     if job is None:
@@ -117,31 +127,34 @@ def look(*, user: AbstractBaseUser, job_id: uuid.UUID) -> Job:
     return job
 
 
-def visible(*, user: AbstractBaseUser) -> JobQuerySet:
+def visible(*, user: User) -> JobQuerySet:
     """The jobs that this user may see, newest first."""
     return Job.objects.visible_to(user).select_related("case")
 
 
 def shown(*, job: Job) -> dict[str, Any]:
-    """A job as the wire has it: with its failures, and a dry run that has ended with its plan."""
-    told = {**progress.shown(job), "failures": progress.shown_failures(job)}
-    return told | ({"plan": list(planned(job=job))} if job.dry_run and job.is_end else {})
+    """A job as the wire has it, with its failures; the plan of a dry run that has ended belongs to it: `planned`."""
+    return {**progress.shown(job), "failures": progress.shown_failures(job)}
 
 
 def planned(*, job: Job) -> Iterator[dict[str, Any]]:
-    """What a dry run found to be done, in the order of work."""
-    for actions in job.batches.order_by("stage", "number").values_list("actions", flat=True).iterator():
-        yield from actions
+    """What a dry run found to be done, in the order of work; never more than a batch of it is in memory.
+
+    One query a batch: who reads slowly must not keep a database from tidying up behind a cursor.
+    """
+    rows = job.batches.order_by("stage", "number")
+    for pk in list(rows.values_list("pk", flat=True)):
+        yield from rows.values_list("actions", flat=True).get(pk=pk)
 
 
-def snapshot(*, user: AbstractBaseUser) -> list[ProgressEvent]:
+def snapshot(*, user: User) -> list[ProgressEvent]:
     """Where the jobs stand that run, or have ended lately, oldest first."""
     recent = Q(state__in=LIVE) | Q(ended_at__gte=Now() - RECENT)
     rows = Job.objects.visible_to(user).filter(recent).select_related("case").order_by("-requested_at")[:SNAPSHOT_LIMIT]
     return [progress.job_state(job) for job in reversed(rows)]
 
 
-def _case(user: AbstractBaseUser, request: SyncRequest, api_url: str) -> Case:
+def _case(user: User, request: SyncRequest, api_url: str) -> Case:
     """The case that is asked for; one that nobody knows is made, unless it is to be fetched."""
     if not request.up and not _is_known(user, request, api_url):
         raise NoSuchCaseError("There is no such case.")
@@ -150,7 +163,7 @@ def _case(user: AbstractBaseUser, request: SyncRequest, api_url: str) -> Case:
     return cases.create(user=user, request=wanted, api_url=api_url, named=not request.dry_run)[0]
 
 
-def _is_known(user: AbstractBaseUser, request: SyncRequest, api_url: str) -> bool:
+def _is_known(user: User, request: SyncRequest, api_url: str) -> bool:
     """Whether there is anything to fetch; another service's case API is asked by the worker."""
     wanted = request.case
     if api_url:
@@ -169,28 +182,24 @@ def _source(case: Case, request: SyncRequest) -> str:
     if case.copied_at is not None:
         return ""
     if folder is not None:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - which says no of what cannot be looked at
             raise InvalidInputError({"source": ["is no folder on this server"]})
         return str(folder)
-    if not places.local_folder(case).is_dir():
+    if not os.path.isdir(places.local_folder(case)):  # noqa: PTH112
         raise InvalidInputError(
             {"source": ["lies below no source root (SYNC_SOURCE_ROOTS), and the case has no folder here"]}
         )
     return ""
 
 
-def _check_names(case: CaseRequest) -> None:
-    """Refuse what can be no folder's or key's name."""
-    names = {"ownerGroupId": case.owner_group_id, "pid": case.pid, "projectname": case.projectname}
-    errors = {name: [problem] for name, value in names.items() if (problem := places.problem_of_name(value))}
-    parts = {problem for part in case.s3keypath.split("/") if (problem := places.problem_of_name(part))}
-    if parts:
-        errors["s3keypath"] = sorted(parts)
-    if errors:
-        raise InvalidInputError(errors)
+def _source_of_copy(case: Case) -> str:
+    """The folder that the case's first copy is made from, while that is not whole; "" once it is, or the folder gone."""
+    asked = None if case.copied_at else case.jobs.filter(up=True).exclude(source="").first()
+    folder = places.source_folder(asked.source) if asked else None
+    return str(folder) if folder is not None and os.path.isdir(folder) else ""  # noqa: PTH112
 
 
-def _live(user: AbstractBaseUser, wanted: CaseRequest) -> Job | None:
+def _live(user: User, wanted: CaseRequest) -> Job | None:
     rows = Job.objects.live().filter(
         case__owner_group_id=wanted.owner_group_id, case__pid=wanted.pid, case__projectname=wanted.projectname
     )

@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
@@ -20,7 +19,7 @@ from sync.apply import Alike, Gone, Outcome, Sides, Work
 from sync.models import Batch, Failure, Job, ManifestEntry
 from sync.models.job import Desired, JobState, Phase
 from sync.plan import Action, Verb, from_json
-from sync.tasks.batches import FINISH, FOLDERS, bytes_of
+from sync.tasks.batches import FINISH, bytes_of
 from sync.tasks.legs import Leg
 from transfers import leases, running
 from transfers.errors import (
@@ -166,7 +165,7 @@ class _Applying:
             self._all(actions)
 
     def _all(self, actions: list[Action]) -> None:
-        width = max(1, settings.ENVIRONMENT.sync_connections // LANES) if self._batch.stage < FOLDERS else 1
+        width = max(1, settings.ENVIRONMENT.sync_connections // LANES)
         with ThreadPoolExecutor(width, thread_name_prefix="file") as pool:
             try:
                 for done in as_completed([pool.submit(self._one, action, self._apply) for action in actions]):
@@ -199,7 +198,7 @@ class _Applying:
             return action
         is_same_size = found.size == action.size
         verb = Verb.COMPARE if is_same_size else Verb.CONFLICT
-        return replace(action, verb=verb, loser=found, in_danger=True)
+        return action.facing(found, verb)
 
     def _one(self, action: Action, do: Callable[[Action], Outcome | None]) -> None:
         """Do one action, more than once if that may help; a failure is the file's own, and not the batch's."""
@@ -280,7 +279,7 @@ class _Applying:
         return self._work.bytes_moved if parts else self._bytes_done
 
     def _write(
-        self, outcomes: list[tuple[Action, Outcome | None]], failed: list[Failure], numbers: dict[str, int]
+        self, outcomes: list[tuple[Action, Outcome | None]], failed: list[Failure], numbers: dict[str, Any]
     ) -> None:
         self._sides.loser.settle()
         alike = [outcome for _, outcome in outcomes if isinstance(outcome, Alike)]

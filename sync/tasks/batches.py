@@ -16,8 +16,7 @@ from transfers.engine.tree.base import SMALL_BYTES, part_plan
 from transfers.errors import Interrupted, Interruption, TransferError
 
 CLEAR, BRING, FINISH, DELETE, FOLDERS = range(5)
-"""The stages of batches: large files are finished when all their parts were brought. Each batch of folders is a stage
-of its own, for they have an order."""
+"""The stages of batches: large files are finished when all their parts were brought."""
 _STAGES = {Stage.CLEAR: CLEAR, Stage.BRING: BRING, Stage.DELETE: DELETE, Stage.FOLDERS: FOLDERS}
 MAX_ACTIONS = 200
 MAX_BYTES = 8 * SMALL_BYTES
@@ -44,13 +43,12 @@ class BatchWriter:
     """Writes a job's batches as its plan goes on; Interrupted when the job is somebody else's by now."""
 
     def __init__(self, leg: Leg) -> None:
-        self._job, self._sides, self._way = leg.job, leg.sides, leg.way
+        self._job, self._sides, self._direction = leg.job, leg.sides, leg.direction
         self._open: dict[int, _Open] = {}
         self._rows: list[Batch] = []
         self._skipped: list[Failure] = []
         self._forgotten: list[str] = []
         self._number = self._job.batches.count()
-        self._folder_batches = 0
         self.files = 0
         """Files, and empty folders, that are to be done."""
         self.size = 0
@@ -106,11 +104,7 @@ class BatchWriter:
         self._row(FINISH, [action])
 
     def _close(self, stage: int) -> None:
-        actions = self._open.pop(stage).actions
-        if stage == FOLDERS:
-            stage += self._folder_batches
-            self._folder_batches += 1
-        self._row(stage, actions)
+        self._row(stage, self._open.pop(stage).actions)
 
     def _row(self, stage: int, actions: list[Action], **parts: Any) -> None:
         self._number += 1
@@ -121,7 +115,7 @@ class BatchWriter:
 
     def _told(self, action: Action) -> Any:
         """A dry run's batches are read by people, all others by workers."""
-        return shown(action, self._way) if self._job.dry_run else to_json(action)
+        return shown(action, self._direction) if self._job.dry_run else to_json(action)
 
     def _flush(self) -> None:
         with transaction.atomic():

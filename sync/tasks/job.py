@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import structlog
 from celery import shared_task
@@ -15,6 +17,7 @@ from django.db.models.functions import Coalesce, Now
 from sync import case_api
 from sync.models import Batch, Case, Failure, Job
 from sync.models.job import Desired, JobState, Phase
+from sync.plan import Action
 from sync.tasks.applying import work_off
 from sync.tasks.batches import BatchWriter
 from sync.tasks.events import tell_state
@@ -136,7 +139,8 @@ class _Holding:
         if leg.phase == Phase.COPYING and not self.job.dry_run:
             self._copied()
 
-    def _while_ours(self, leg: Leg):  # noqa: ANN202 - of actions, as given
+    def _while_ours(self, leg: Leg) -> Iterator[Action]:
+        """The plan, for as long as nobody wants it to end."""
         for number, action in enumerate(leg.actions()):
             if number % 1000 == 0:
                 self._check()
@@ -190,7 +194,7 @@ class _Holding:
             return
         self._end(lambda: self.job.mark_failed(error.code, error.message))
 
-    def _end(self, move) -> None:  # noqa: ANN001 - a guarded move of the job's
+    def _end(self, move: Callable[[], bool]) -> None:
         self._tally()
         with self._writing:
             moved = move()
@@ -222,7 +226,7 @@ class _Holding:
     def _tally(self) -> bool:
         """Add up what all workers have done, and write it down."""
         if self.job.dry_run:
-            return self._progress(renew_only=True)
+            return self._progress()
         rows = self.job.batches.aggregate(
             files=Coalesce(Sum("files_done"), 0),
             whole=Coalesce(Sum("bytes_done"), 0),
@@ -247,9 +251,10 @@ class _Holding:
             self._measured = (now, size)
         return max(0, int((size - before) / max(now - began, PUBLISH_SECONDS)))
 
-    def _progress(self, *, renew_only: bool = False, **facts) -> bool:  # noqa: ANN003 - the row's own fields
+    def _progress(self, **facts: Any) -> bool:
+        """Write this down, which renews the lease; whether it is still ours."""
         with self._writing:
-            ours = leases.renew(self.job) if renew_only else self.job.mark_progress(**facts)
+            ours = self.job.mark_progress(**facts)
         if not ours:
             self.interrupt(Interruption.FENCED)
         return ours

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sync import places
 from sync.apply import Sides
 from sync.models.job import Phase
-from sync.plan import Action, Known, Way, plan
+from sync.plan import Action, Direction, Known, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,11 +26,11 @@ class Leg:
     phase: Phase
 
     @property
-    def way(self) -> Way:
-        """Where from and where to."""
+    def direction(self) -> Direction:
+        """What its transfers are called."""
         if self.phase == Phase.COPYING:
-            return Way.FIRST
-        return Way.UP if self.job.up else Way.DOWN
+            return Direction.COPY
+        return Direction.UP if self.job.up else Direction.DOWN
 
     @property
     def sides(self) -> Sides:

@@ -31,6 +31,8 @@ class S3Place:
     bucket: str
     prefix: str = ""
     endpoint_url: str = ""
+    region: str = ""
+    """Where the bucket is; "" for what the environment says."""
 
     def __str__(self) -> str:
         """For messages: nothing of the address but its host."""
@@ -49,16 +51,16 @@ class S3Place:
 
 def client(place: S3Place) -> S3Client:
     """The client for requests that may be repeated; it is kept, and serves any number of threads."""
-    return _client(place.endpoint_url, ATTEMPTS)
+    return _client(place.endpoint_url, place.region, ATTEMPTS)
 
 
 def streaming_client(place: S3Place) -> S3Client:
     """The client for bodies that can be read only once: what fails is not sent again."""
-    return _client(place.endpoint_url, 1)
+    return _client(place.endpoint_url, place.region, 1)
 
 
 @functools.cache
-def _client(endpoint_url: str, attempts: int) -> S3Client:
+def _client(endpoint_url: str, region: str, attempts: int) -> S3Client:
     """Build a client with the environment's credentials; one costs a tenth of a second.
 
     Checksums that nobody asked for break some stores (boto3#4409) and need a body that can be read twice, as does a
@@ -76,8 +78,8 @@ def _client(endpoint_url: str, attempts: int) -> S3Client:
         max_pool_connections=MAX_CONNECTIONS,
         tcp_keepalive=True,
     )
-    region = session.region_name or REGION
-    made: S3Client = session.client("s3", region_name=region, endpoint_url=endpoint_url or None, config=config)
+    name = region or session.region_name or REGION
+    made: S3Client = session.client("s3", region_name=name, endpoint_url=endpoint_url or None, config=config)
     return made
 
 

@@ -17,6 +17,7 @@ from botocore import exceptions as boto
 from transfers.engine.s3.client import READ_TIMEOUT_SECONDS, S3Place
 from transfers.errors import (
     CarryonError,
+    ChangedElsewhereError,
     FolderUnusableError,
     InvalidInputError,
     OutOfSpaceError,
@@ -46,6 +47,10 @@ MIN_PART_BYTES = 5 * 2**20
 """What every part but the last needs on Amazon's S3 (docs: Amazon S3 multipart upload limits)."""
 
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+_BUSY_NAMES = ("RequestTimeout", "ConditionalRequestConflict", "OperationAborted")
+"""What comes with other statuses, and passes too (docs: Amazon S3 error responses)."""
+_UNKNOWN_CONDITION = ("NotImplemented", "InvalidArgument", "InvalidRequest", "UnsupportedOperation")
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired")
 _UNREACHABLE = (
     boto.EndpointConnectionError,
     boto.ConnectTimeoutError,
@@ -74,12 +79,25 @@ _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     (_SILENT, "{place} was silent for {seconds:g} s"),
 )
 
+_EXPLAINED: Mapping[str, str] = {
+    "AccessDenied": "these credentials may not do that",
+    "NoSuchBucket": "there is no such bucket",
+    "PermanentRedirect": "the bucket is in another region",
+    "AuthorizationHeaderMalformed": "the bucket is in another region",
+    "RequestTimeTooSkewed": "this computer's clock and the store's differ too much",
+    "InvalidAccessKeyId": "the store does not know these credentials",
+    "SignatureDoesNotMatch": "the secret key is wrong",
+    **dict.fromkeys(_EXPIRED, "the credentials have expired"),
+}
+"""What people can do something about, by the store's code."""
+
 _NAMED: Mapping[str, Callable[[str], CarryonError]] = {
     "NoSuchUpload": lambda _: UploadEndedError("The storage has no such upload (any more)."),
     "EntityTooSmall": lambda _: InvalidInputError(
         {"parts": [f"Every part but the last must have at least {MIN_PART_BYTES} bytes (5 MiB) here."]}
     ),
     "EntityTooLarge": lambda told: TooLargeError(f"The storage takes no part or file of this size ({told})."),
+    "PreconditionFailed": lambda told: ChangedElsewhereError(f"it is not what it was: {told}"),
     "QuotaExceeded": lambda told: OutOfSpaceError(f"no space is left: {told}"),
     "XMinioStorageFull": lambda told: OutOfSpaceError(f"no space is left: {told}"),
     "XMinioAdminBucketQuotaExceeded": lambda told: OutOfSpaceError(f"no space is left: {told}"),
@@ -119,7 +137,7 @@ def sink_failure(error: BaseException, place: S3Place) -> CarryonError:
         return make(told)
     if status == HTTPStatus.INSUFFICIENT_STORAGE:
         return OutOfSpaceError(f"no space is left: {told}")
-    if isinstance(error, (*_NO_CREDENTIALS, *_MISCONFIGURED)) or _refuses(status):
+    if isinstance(error, (*_NO_CREDENTIALS, *_MISCONFIGURED)) or _refuses(status) or code_of(error) in _EXPLAINED:
         return FolderUnusableError(told)
     return SinkError(told)
 
@@ -129,13 +147,22 @@ def source_failure(error: BaseException, place: S3Place) -> SourceError:
     status, told = status_of(error), _told(error, place)
     if status in (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
         return SourceChangedError(f"the file was changed: {told}")
-    if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return SourceBusyError(told)
+    if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR or code_of(error) in _BUSY_NAMES:
+        return SourceBusyError(told, _retry_after_seconds(error))
     if status >= HTTPStatus.MULTIPLE_CHOICES or isinstance(error, (*_NO_CREDENTIALS, *_MISCONFIGURED)):
         return SourceRefusedError(told)
     if isinstance(error, _UNREACHABLE):
         return SourceUnreachableError(told)
     return (SourceProtocolError if isinstance(error, KeyError) else SourceInterruptedError)(told)
+
+
+def _retry_after_seconds(error: BaseException) -> float | None:
+    """When the store wishes to be asked again."""
+    headers = (
+        error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}) if isinstance(error, boto.ClientError) else {}
+    )
+    told = str(headers.get("retry-after", ""))
+    return float(told) if re.fullmatch(r"[0-9]{1,9}", told) else None
 
 
 def _refuses(status: int) -> bool:
@@ -156,11 +183,19 @@ def status_of(error: BaseException) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def knows_no_condition(error: boto.ClientError) -> bool:
+    """Whether the store refuses because it does not know the condition that it was given, and did nothing."""
+    status = status_of(error)
+    is_unknown = status == HTTPStatus.BAD_REQUEST and code_of(error) in _UNKNOWN_CONDITION
+    return status == HTTPStatus.NOT_IMPLEMENTED or is_unknown
+
+
 def _told(error: BaseException, place: S3Place) -> str:
     """The failure in words that tell no secret."""
     if isinstance(error, boto.ClientError):
         code = "" if code_of(error).isdecimal() else f"{code_of(error)} "
-        return f"{place} answers {code}(HTTP {status_of(error)})"
+        why = f": {_EXPLAINED[code_of(error)]}" if code_of(error) in _EXPLAINED else ""
+        return f"{place} answers {code}(HTTP {status_of(error)}){why}"
     if isinstance(error, KeyError):
         return f"{place} gives an answer without its {error.args[0]}"
     text = next(

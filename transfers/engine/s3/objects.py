@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from botocore.exceptions import ClientError
 
 from transfers.engine.s3.client import S3Place, client
+from transfers.engine.s3.etags import checksum_of_object, plain_etag, unquoted
+from transfers.engine.s3.exchange import Answer, Request, exchange
 from transfers.engine.s3.failures import sink_failures, status_of
+from transfers.engine.tree.base import Checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,31 +22,46 @@ class ObjectInfo:
 
     size: int
     """Bytes."""
-    etag: str
-    """Without quotes, in lower case."""
+    version: str
+    """Its ETag without quotes."""
     content_type: str
     metadata: Mapping[str, str]
     """What was given with it, by name in lower case."""
+    checksum: Checksum | None
+    """What its bytes must have; None where nothing tells."""
+
+    @property
+    def etag(self) -> str:
+        """Its ETag without quotes, in lower case."""
+        return plain_etag(self.version)
 
 
-def find_object(place: S3Place, key: str) -> ObjectInfo | None:
-    """The object with this key; None when there is none. Any SinkError."""
-    with sink_failures(place):
+def find_object(
+    place: S3Place, key: str, failures: Callable[[S3Place], AbstractContextManager[None]] = sink_failures
+) -> ObjectInfo | None:
+    """The object with this key; None when there is none. What goes wrong is told as `failures` does."""
+    with failures(place):
         try:
-            head = client(place).head_object(Bucket=place.bucket, Key=key)
+            head = exchange(place, Request("HEAD", key))
         except ClientError as error:
             if status_of(error) == HTTPStatus.NOT_FOUND:
                 return None
             raise
-        metadata = {name.lower(): value for name, value in head.get("Metadata", {}).items()}
-        return ObjectInfo(head["ContentLength"], plain_etag(head["ETag"]), head.get("ContentType", ""), metadata)
+        return object_info(head, head.size)
+
+
+def object_info(answer: Answer, size: int) -> ObjectInfo:
+    """What an answer tells of the object of so many bytes; KeyError for one that tells too little."""
+    metadata, etag = answer.metadata, answer.headers["ETag"]
+    checksum = checksum_of_object(etag, size, answer.headers, metadata)
+    return ObjectInfo(size, unquoted(etag), answer.headers.get("Content-Type", ""), metadata, checksum)
 
 
 def delete_object(place: S3Place, key: str) -> None:
     """Remove the object; none there is fine. Any SinkError."""
     with sink_failures(place):
         try:
-            client(place).delete_object(Bucket=place.bucket, Key=key)
+            exchange(place, Request("DELETE", key))
         except ClientError as error:
             if status_of(error) != HTTPStatus.NOT_FOUND:
                 raise
@@ -64,8 +83,3 @@ def presigned_content_url(place: S3Place, key: str, seconds: int, *, disposition
             },
             ExpiresIn=seconds,
         )
-
-
-def plain_etag(etag: str) -> str:
-    """An ETag without its quotes, in lower case; the MD5 of a part, as stores have it."""
-    return etag.strip('"').lower()

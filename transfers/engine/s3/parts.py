@@ -11,8 +11,8 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from transfers.engine.base import Reader, StoredPart, promised_md5
 from transfers.engine.plan import MAX_PARTS
 from transfers.engine.s3.client import ATTEMPTS, streaming_client
+from transfers.engine.s3.etags import plain_etag
 from transfers.engine.s3.failures import FOREIGN, sink_failure
-from transfers.engine.s3.objects import plain_etag
 from transfers.engine.s3.uploads import Target
 from transfers.errors import PartChecksumError, SinkError
 

@@ -41,12 +41,14 @@ class S3Sink:
         generation: str = "",
         upload_id: str = "",
         content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self._place = place
         self._key = key
         self._generation = generation
         self._upload_id = upload_id
         self._content_type = content_type
+        self._metadata = {GENERATION: generation, **(metadata or {})}
         self._plan: Plan | None = None
         self._published = False
 
@@ -96,7 +98,7 @@ class S3Sink:
             try:
                 stored = list_parts(self._target)
                 self._check_whole(stored, size)
-                complete_upload(self._target, {number: part.etag for number, part in stored.items()})
+                self._make_object({number: part.etag for number, part in stored.items()})
             except UploadEndedError:
                 if not self._find_published(size):
                     raise
@@ -125,11 +127,11 @@ class S3Sink:
         except UploadEndedError:  # completed, before a crash, or aborted
             self._published = self._find_published(plan.size)
             return self._published
-        return _fits(stored, plan)
+        return fits(stored, plan)
 
     def _start(self) -> None:
         self.abort()
-        target = begin_upload(self._place, self._key, self._content_type, {GENERATION: self._generation})
+        target = begin_upload(self._place, self._key, self._content_type, self._metadata)
         self._upload_id = target.upload_id
 
     def _find_published(self, size: int | None) -> bool:
@@ -140,6 +142,10 @@ class S3Sink:
         return size in (None, found.size)
 
     # What is stored
+
+    def _make_object(self, etags: Mapping[int, str]) -> None:
+        """Have the store make the object of these parts by number."""
+        complete_upload(self._target, etags)
 
     def _write_unsized(self, reader: Reader, start: int) -> StoredPart:
         """Store a file of unknown size piece by piece, each as a part of the store's, from the end of the last one."""
@@ -178,7 +184,7 @@ def _fenced() -> Iterator[None]:
         raise SinkError("the upload was ended by somebody else") from None
 
 
-def _fits(stored: Mapping[int, StoredPart], plan: Plan) -> bool:
+def fits(stored: Mapping[int, StoredPart], plan: Plan) -> bool:
     """Whether these may be the plan's parts, stored whole."""
     if plan.size is None:
         return list(stored) == [*range(1, len(stored) + 1)]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Self
+
+from botocore.exceptions import ClientError
 
 from transfers.engine.base import Reader, SourceInfo, Validator, ValidatorKind
 from transfers.engine.s3.client import S3Place, client
-from transfers.engine.s3.failures import FOREIGN, source_failure, source_failures
+from transfers.engine.s3.failures import FOREIGN, code_of, source_failure, source_failures
 from transfers.errors import (
     RangesContradictError,
     SourceChangedError,
@@ -27,15 +30,21 @@ if TYPE_CHECKING:
 
 READ_BYTES = 2**18
 """Most bytes taken from the connection at once."""
+_GONE = ("NoSuchKey", "404")
+"""What stores call an object that is not there; an answer to HEAD has no room for more than the status."""
 
 
 class S3Source:
-    """An object to read; one with another ETag is another object. `abort` may come from any thread."""
+    """An object to read; one with another ETag is another object. `abort` may come from any thread.
 
-    def __init__(self, place: S3Place, key: str) -> None:
+    With `expected` it is that object and no other: nothing need be asked before it is opened.
+    """
+
+    def __init__(self, place: S3Place, key: str, expected: SourceInfo | None = None) -> None:
         self._place = place
         self._key = key
-        self._info: SourceInfo | None = None
+        self._expected = expected
+        self._info = expected
         self._readers: set[S3Reader] = set()
         self._lock = threading.Lock()
         self._aborted = False
@@ -43,13 +52,17 @@ class S3Source:
     def stat(self) -> SourceInfo:
         """Ask for the object's size and ETag. Any SourceError."""
         self._fail_if_aborted()
-        with source_failures(self._place):
+        with self._failures():
             head = client(self._place).head_object(Bucket=self._place.bucket, Key=self._key)
             validator = Validator(ValidatorKind.ETAG, head["ETag"])
-            self._info = SourceInfo(head["ContentLength"], validator, ranges=True)
+            info = SourceInfo(head["ContentLength"], validator, ranges=True)
+        expected = self._expected or info
+        if (info.size, info.validator) != (expected.size, expected.validator):
+            raise SourceChangedError(f"the object in {self._place} was replaced")
         if content_type := head.get("ContentType"):
-            self._info = dataclasses.replace(self._info, content_type=content_type)
-        return self._info
+            info = dataclasses.replace(info, content_type=content_type)
+        self._info = info
+        return info
 
     def open(self, offset: int, end: int | None) -> AbstractContextManager[Reader]:
         """Open the bytes from `offset` up to before `end` (None: to the end) of the object that was described.
@@ -96,10 +109,21 @@ class S3Source:
         if self._aborted:
             raise SourceInterruptedError("the transfer was told to end")
 
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Tell what goes wrong as what it means; an object that is expected, and not there, was there."""
+        with source_failures(self._place):
+            try:
+                yield
+            except ClientError as error:
+                if self._expected is None or code_of(error) not in _GONE:
+                    raise
+                raise SourceChangedError(f"the object was removed from {self._place}") from None
+
     def _get(self, info: SourceInfo, offset: int, end: int) -> BaseHTTPResponse:
         etag = info.validator.value if info.validator else ""
         wanted = f"bytes {offset}-{end - 1}/{info.size}"
-        with source_failures(self._place):
+        with self._failures():
             answer = client(self._place).get_object(
                 Bucket=self._place.bucket, Key=self._key, IfMatch=etag, Range=f"bytes={offset}-{end - 1}"
             )

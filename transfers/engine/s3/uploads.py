@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection as Keys
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from transfers.engine.base import Collected, StoredPart
 from transfers.engine.s3.client import S3Place, client
-from transfers.engine.s3.failures import code_of, sink_failures
-from transfers.engine.s3.objects import find_object, plain_etag
+from transfers.engine.s3.etags import plain_etag, unquoted
+from transfers.engine.s3.failures import code_of, knows_no_condition, sink_failures
+from transfers.engine.s3.objects import find_object
+from transfers.errors import FolderUnusableError
 
 UPLOADS_PER_PAGE = 1000
 """The most that S3 lists at once."""
@@ -74,18 +77,26 @@ def list_parts(target: Target) -> dict[int, StoredPart]:
         marker = max(stored)
 
 
-def complete_upload(target: Target, etags: Mapping[int, str]) -> None:
-    """Make the object out of the parts with these ETags by number; the store refuses if it has others by now.
+def complete_upload(target: Target, etags: Mapping[int, str], condition: Mapping[str, Any] | None = None) -> str:
+    """Make the object out of the parts with these ETags by number, and tell its own, without quotes.
 
-    InvalidInputError for parts that are too small, UploadEndedError when it has no such upload (any more).
+    The store refuses if it has other parts by now. With a `condition`, named as boto3 does, that does not hold,
+    ChangedElsewhereError; a store that knows no such thing does without. InvalidInputError for parts that are too
+    small, UploadEndedError when it has no such upload (any more).
     """
     parts: list[CompletedPartTypeDef] = [
         {"PartNumber": number, "ETag": f'"{etag}"'} for number, etag in sorted(etags.items())
     ]
+    asked: dict[str, Any] = {"Bucket": target.place.bucket, "Key": target.key, "UploadId": target.upload_id}
+    asked["MultipartUpload"] = {"Parts": parts}
     with sink_failures(target.place):
-        client(target.place).complete_multipart_upload(
-            Bucket=target.place.bucket, Key=target.key, UploadId=target.upload_id, MultipartUpload={"Parts": parts}
-        )
+        try:
+            answer = client(target.place).complete_multipart_upload(**asked, **(condition or {}))
+        except ClientError as error:
+            if not (condition and knows_no_condition(error)):
+                raise
+            answer = client(target.place).complete_multipart_upload(**asked)
+        return unquoted(answer["ETag"])
 
 
 def abort_upload(target: Target) -> None:
@@ -112,6 +123,29 @@ def unfinished_uploads(place: S3Place, key_prefix: str = "") -> Iterator[Unfinis
         if following in (None, marker):
             return
         marker = following
+
+
+def uploads_of(place: S3Place, key: str) -> list[UnfinishedUpload]:
+    """The unfinished uploads of the object with this key, the newest first."""
+    found = [upload for upload in unfinished_uploads(place, key) if upload.key == key]
+    return sorted(found, key=lambda upload: (upload.initiated, upload.upload_id), reverse=True)
+
+
+def sweep(place: S3Place, older_than_seconds: float, alive: Callable[[Keys[str]], set[str]]) -> int:
+    """Abort unfinished uploads below the place's prefix, and tell how many.
+
+    `alive` says of which of these keys, told without the prefix, somebody may still need them. Younger ones are left
+    alone. FolderUnusableError where there is no prefix: a bucket may have uploads of anybody's.
+    """
+    if not place.key_prefix:
+        raise FolderUnusableError(f"nothing is swept in the whole {place}")
+    limit = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+    old = [upload for upload in unfinished_uploads(place) if upload.initiated < limit]
+    kept = alive({upload.key.removeprefix(place.key_prefix) for upload in old}) if old else set()
+    orphans = [upload for upload in old if upload.key.removeprefix(place.key_prefix) not in kept]
+    for orphan in orphans:
+        abort_upload(Target(place, orphan.key, orphan.upload_id))
+    return len(orphans)
 
 
 def _list_uploads(place: S3Place, prefix: str, marker: _Marker) -> tuple[list[UnfinishedUpload], _Marker | None]:

@@ -1,0 +1,1 @@
+"""`/api/file/raylinksync`, and the API that cases live behind."""

@@ -1,0 +1,64 @@
+"""`/api/file/raylinksync`: ask for a sync, look at it, stop it."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from sync.models import Job
+from sync.progress import shown_case_id
+from sync.serializers.sync import SyncRequestSerializer
+from sync.services import job as jobs
+from sync.views import described
+from sync.views.base import SyncAPIView, caller, id_of, success
+from sync.views.plan import with_plan
+from transfers.errors import NoSuchJobError
+
+JSON = "application/json"
+
+
+@described.ask
+class SyncView(SyncAPIView):
+    """Syncs of cases."""
+
+    def post(self, request: Request) -> Response:
+        """Accept a sync of a case; a worker does it."""
+        serializer = SyncRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        job = jobs.ask(user=caller(request), request=serializer.save())
+        return Response(success(_named(job)))
+
+
+@described.look
+class SyncDetailView(SyncAPIView):
+    """One sync."""
+
+    def get(self, request: Request, job_id: str) -> HttpResponseBase:
+        """Tell where the sync stands, and of a dry run that has ended its plan."""
+        job = jobs.look(user=caller(request), job_id=_job_id(job_id))
+        data = jobs.shown(job=job)
+        if job.dry_run and job.is_end:
+            return StreamingHttpResponse(with_plan(data, jobs.planned(job=job)), content_type=JSON)
+        return Response(success(data))
+
+
+@described.stop
+class SyncStopView(SyncAPIView):
+    """The end of one sync."""
+
+    def post(self, request: Request, job_id: str) -> Response:
+        """End the sync within a second or two; what is done stays done."""
+        job = jobs.stop(user=caller(request), job_id=_job_id(job_id))
+        return Response(success({**_named(job), "state": job.state}))
+
+
+def _named(job: Job) -> dict[str, str | None]:
+    return {"jobId": str(job.pk), "caseId": shown_case_id(job)}
+
+
+def _job_id(text: str) -> uuid.UUID:
+    return id_of(text, NoSuchJobError("There is no such job."))

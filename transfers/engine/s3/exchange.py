@@ -1,0 +1,162 @@
+"""A request and its answer, both whole in memory: what many small objects and listings are moved by."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from botocore import exceptions as boto
+from botocore.awsrequest import AWSRequest
+
+from transfers.engine.retry import pause_seconds
+from transfers.engine.s3.client import S3Place, client
+from transfers.engine.s3.etags import plain_etag
+from transfers.engine.s3.failures import FOREIGN, source_failure, status_of
+from transfers.errors import SourceBusyError, SourceInterruptedError, SourceUnreachableError
+
+ATTEMPTS = 6
+FIRST_PAUSE_SECONDS = 0.2
+PATIENCE_SECONDS = 60.0
+"""What takes longer than this is not tried again: whoever holds the work may do so later."""
+MAX_ANSWER_BYTES = 16 * 2**20
+"""More than any page of a listing has: 1,000 keys of 1,024 bytes each, percent-encoded, and what is told of them."""
+
+_SIGNATURE = "s3v4"
+_NEVER_AGAIN = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, HTTPStatus.INSUFFICIENT_STORAGE)
+_PASSING = (SourceBusyError, SourceInterruptedError, SourceUnreachableError)
+_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of the store."""
+
+    method: str
+    key: str | None = None
+    """The object's; None to ask for the bucket."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    limit: int = MAX_ANSWER_BYTES
+    """Of the answer's body, this many bytes and one are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the store says, where it does not refuse."""
+
+    headers: Mapping[str, str]
+    """By name in any case; KeyError, which is a failure of the store's, for what it does not tell."""
+    body: bytes
+    """At most one byte more than was asked for."""
+
+    @property
+    def etag(self) -> str:
+        """Without quotes, in lower case."""
+        return plain_etag(self.headers["ETag"])
+
+    @property
+    def size(self) -> int:
+        """Bytes that the object has, of which an answer to HEAD brings none."""
+        told = self.headers["Content-Length"]
+        if not told.isdecimal():
+            raise KeyError("Content-Length")
+        return int(told)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What was given with the object, by name in lower case."""
+        told = ((name.lower(), value) for name, value in self.headers.items())
+        return {name.removeprefix(META): value for name, value in told if name.startswith(META)}
+
+
+META = "x-amz-meta-"
+
+
+def exchange(place: S3Place, request: Request) -> Answer:
+    """Ask, and wait for the answer.
+
+    What may pass (SlowDown, other 5xx, resets, time-outs) is tried again, later each time. Raises what `FOREIGN` has, a
+    refusal as botocore's own ClientError.
+
+    Signed by botocore and sent on its connections, because a call of boto3's takes MEASURED as long.
+    """
+    began = time.monotonic()
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return _exchange_once(place, request)
+        except FOREIGN as error:
+            pause = _pause_seconds(error, place, attempt)
+            if pause is None or time.monotonic() - began + pause > PATIENCE_SECONDS:
+                raise
+        time.sleep(pause)
+
+
+def _pause_seconds(error: BaseException, place: S3Place, attempt: int) -> float | None:
+    """How long to wait before the same is asked again; None where that is of no use."""
+    failure = source_failure(error, place)
+    is_final = status_of(error) in _NEVER_AGAIN or isinstance(error, boto.SSLError)
+    if is_final or not isinstance(failure, _PASSING):
+        return None
+    return pause_seconds(
+        failure, fruitless=attempt, ever_received=True, first_seconds=FIRST_PAUSE_SECONDS, max_attempts=ATTEMPTS
+    )
+
+
+def _exchange_once(place: S3Place, request: Request) -> Answer:
+    reached: Any = client(place)
+    asked = AWSRequest(
+        request.method, _address(place, request), headers=request.headers, data=request.body, stream_output=True
+    )
+    asked.context["client_config"] = reached.meta.config  # which says that bodies are not signed
+    signer = reached._request_signer.get_auth_instance("s3", reached.meta.region_name, _SIGNATURE)  # noqa: SLF001
+    signer.add_auth(asked)
+    answer = reached._endpoint.http_session.send(asked.prepare())  # noqa: SLF001 - with its proxies, TLS and limits
+    content = _read(answer, request)
+    if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+        raise _refusal(request.method, answer, content)
+    return Answer(answer.headers, content)
+
+
+def _read(answer: Any, request: Request) -> bytes:
+    """The body, up to a byte past the limit."""
+    content: bytes = answer.raw.read(request.limit + 1)
+    told = answer.headers.get("Content-Length", "")
+    if len(content) > request.limit:
+        answer.raw.close()
+    elif request.method != "HEAD" and told.isdecimal() and int(told) != len(content):
+        raise http.client.IncompleteRead(content)
+    return content
+
+
+def _refusal(method: str, answer: Any, content: bytes) -> boto.ClientError:
+    """The refusal as boto3 would raise it, with nothing of it but its code."""
+    found = _CODE.search(content)
+    code = found[1].decode() if found else str(answer.status_code)
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    metadata = {"HTTPStatusCode": answer.status_code, "HTTPHeaders": headers}
+    return boto.ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, method)
+
+
+def _address(place: S3Place, request: Request) -> str:
+    address = _bucket_address(S3Place(place.bucket, "", place.endpoint_url, place.region))
+    if request.key is not None:
+        address = f"{address.rstrip('/')}/{quote(request.key, safe='/~')}"
+    fields = "&".join(f"{name}={quote(value, safe='~')}" for name, value in sorted(request.query.items()))
+    return f"{address}?{fields}" if fields else address
+
+
+@functools.lru_cache(maxsize=256)
+def _bucket_address(place: S3Place) -> str:
+    """Where botocore's rules for endpoints have the bucket."""
+    signed: str = client(place).generate_presigned_url("list_objects_v2", Params={"Bucket": place.bucket})
+    return signed.partition("?")[0]
