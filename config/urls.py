@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     re_path(r"^(?P<path>admin(?:/.*[^/])?)$", with_slash),
     path("admin/", admin.site.urls),
+    path("", include("sync.urls")),
     path("", include("tasks_api.urls")),
     path("", include("transfers.urls")),
 ]

@@ -174,6 +174,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": ENVIRONMENT.reap_seconds,
         "options": {"queue": "housekeeping"},
     },
+    "sweep-syncs": {
+        "task": "sync.sweep",
+        "schedule": ENVIRONMENT.sweep_seconds,
+        "options": {"queue": "housekeeping"},
+    },
     "sweep": {
         "task": "transfers.sweep",
         "schedule": ENVIRONMENT.sweep_seconds,
@@ -210,7 +215,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_SPLIT_PATCH": False,  # what is patched here are reports, which must say something
-    "ENUM_NAME_OVERRIDES": {"SuccessEnum": ["success"], "FailEnum": ["fail"]},
+    "ENUM_NAME_OVERRIDES": {
+        "SuccessEnum": ["success"],
+        "FailEnum": ["fail"],
+        "StateEnum": "transfers.models.download.DownloadState",
+        "SyncStateEnum": "sync.models.job.JobState",
+    },
 }
 UNFOLD = {
     "SITE_TITLE": "Carryon",

@@ -94,7 +94,7 @@ class CaseAdmin(OperatedAdmin):
         ),
     )
     actions = ["sync_up", "sync_down", "dry_run_up", "dry_run_down", "stop"]
-    list_display = ["named", "institution", "lab", "type_shown", "region", "last_job", "progress", "when"]
+    list_display = ["named", "institution", "kind", "last_job", "when"]
     list_filter = [
         *(LastStateFilter, "region", "projecttype", ("user", admin.RelatedOnlyFieldListFilter), "created_at"),
     ]
@@ -143,30 +143,22 @@ class CaseAdmin(OperatedAdmin):
             case.pid,
         )
 
-    @display(description="institution", ordering="owner_group_id")
+    @display(description="institution, lab", ordering="owner_group_id")
     def institution(self, case: Case) -> str:
-        """Who made it."""
-        return _id(case.owner_group_id)
+        """Who made it, and whom it is shared with."""
+        return format_html(
+            '<span class="sync-stacked">{}<small>{}</small></span>', _id(case.owner_group_id), _id(case.lab_id)
+        )
 
-    @display(description="lab", ordering="lab_id")
-    def lab(self, case: Case) -> str:
-        """Whom it is shared with."""
-        return _id(case.lab_id)
-
-    @display(description="type", ordering="projecttype")
-    def type_shown(self, case: Case) -> str:
-        """What kind of case it is."""
-        return case.projecttype
+    @display(description="type, region", ordering="projecttype")
+    def kind(self, case: Case) -> str:
+        """What kind of case it is, and where its cloud is."""
+        return format_html('<span class="sync-stacked">{}<small>{}</small></span>', case.projecttype, case.region)
 
     @display(description="last job", ordering="last_state")
     def last_job(self, case: Case) -> str:
-        """What was last asked for, and its state."""
+        """What was last asked for, its state, and how far it is."""
         return _cell("last", case)
-
-    @display(description="progress")
-    def progress(self, case: Case) -> str:
-        """How far that is."""
-        return _cell("progress", case)
 
     @display(description="asked for (UTC)", ordering="last_requested")
     def when(self, case: Case) -> str:

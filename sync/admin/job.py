@@ -16,7 +16,7 @@ from unfold.decorators import display
 
 from sync.admin import pages
 from sync.admin.operations import OperatedAdmin, Operation
-from sync.admin.standing import Standing, rendered
+from sync.admin.standing import Standing, rendered, way
 from sync.models import Failure, Job
 from sync.models.job import LIVE, JobState
 from sync.services import job as jobs
@@ -46,7 +46,7 @@ class JobAdmin(OperatedAdmin):
         ),
     )
     actions = ["stop", "again"]
-    list_display = ["case_shown", "patient", "state_shown", "progress", "speed", "left", "failed", "requested"]
+    list_display = ["case_shown", "state_shown", "progress", "speed", "failed", "requested"]
     list_filter = ["up", "dry_run", "delete_missing", "case__region", "requested_at"]
     list_per_page = 50
     list_before_template = states.TEMPLATE  # type: ignore[assignment]  # the theme has no types
@@ -80,37 +80,29 @@ class JobAdmin(OperatedAdmin):
 
     @display(description="case", ordering="case__projectname")
     def case_shown(self, job: Job) -> str:
-        """Its name, and what was asked for."""
+        """Its name, and whose it is."""
         return format_html(
-            '<span class="transfer-file"><bdi>{}</bdi><small>{}</small></span>',
+            '<span class="transfer-file"><bdi>{}</bdi><small>patient <bdi>{}</bdi></small></span>',
             job.case.projectname,
-            Standing.of(job).way,
+            job.case.pid,
         )
-
-    @display(description="patient", ordering="case__pid")
-    def patient(self, job: Job) -> str:
-        """Whose case it is."""
-        return job.case.pid
 
     @display(description="state", ordering="state")
     def state_shown(self, job: Job) -> str:
-        """Its state, as a label."""
-        return rendered("state", job)
+        """Its state, as a label, and what was asked for."""
+        return format_html('<span class="sync-stacked">{}<small>{}</small></span>', rendered("state", job), way(job))
 
     @display(description="progress", ordering="bytes_done")
     def progress(self, job: Job) -> str:
         """How far it is, as a bar and in words."""
         return rendered("progress", job)
 
-    @display(description="speed", ordering="bytes_per_second")
+    @display(description="speed, time left", ordering="bytes_per_second")
     def speed(self, job: Job) -> str:
-        """How fast it is now."""
-        return rendered("speed", job)
-
-    @display(description="time left")
-    def left(self, job: Job) -> str:
-        """How long the rest takes at this speed."""
-        return rendered("left", job)
+        """How fast it is now, and how long the rest takes at this speed."""
+        return format_html(
+            '<span class="sync-stacked">{}<small>{}</small></span>', rendered("speed", job), rendered("left", job)
+        )
 
     @display(description="failures", ordering="failures_count")
     def failed(self, job: Job) -> str:
@@ -154,6 +146,11 @@ class JobAdmin(OperatedAdmin):
         page = reverse("admin:sync_case_change", args=[job.case_id])
         return format_html('<a href="{}" class="transfer-link"><bdi>{}</bdi></a>', page, job.case.projectname)
 
+    @display(description="patient")
+    def patient(self, job: Job) -> str:
+        """Whose case it is."""
+        return job.case.pid
+
     @display(description="institution")
     def institution(self, job: Job) -> str:
         """Who made the case."""
@@ -191,7 +188,7 @@ class JobAdmin(OperatedAdmin):
 def facts(job: Job) -> list[tuple[str, str]]:
     """What happened, in one place."""
     told: list[tuple[str, str]] = [
-        ("Asked for", Standing.of(job).way),
+        ("Asked for", way(job)),
         ("Files", f"{job.files_done:,} of {job.files_total:,}"),
         ("Bytes", f"{wording.exact_size(job.bytes_done)} of {wording.size(job.bytes_total)}"),
         ("Could not be brought", f"{job.failures_count:,}"),

@@ -53,14 +53,15 @@ class Table:
     """What is told where there are no rows."""
     summary: tuple[tuple[SafeString, str], ...] = ()
     """What all rows come to: labels, and how much of each."""
-    count: int = 0
+    count: str = ""
+    """How many rows there are in all, where these are some of them."""
     address: str = ""
-    """Where all of it is, when this is its beginning."""
+    """Where all of them are."""
 
     def beginning(self, most: int, address: str) -> Table:
         """Its first rows, and where all of them are."""
-        rows = self.rows
-        return replace(self, rows=list(rows[:most]), count=_count(rows), address=address)
+        count = self.rows.count() if isinstance(self.rows, QuerySet) else len(self.rows)
+        return replace(self, rows=list(self.rows[:most]), count=f"{count:,}", address=address)
 
     def body(self) -> Iterator[list[tuple[str, object]]]:
         """The rows, as columns' heads and cells."""
@@ -119,13 +120,13 @@ def failures(rows: QuerySet[Failure]) -> Table:
 
 def files(case: Case) -> Table:
     """The case's files that were synced and are stored here."""
-    folder = f"{case.folder}/"
+    folder = f"{cases.folder(case=case)}/"
     return Table(
         title="Stored files",
         heads=("Path", "Size", "Checksum", "Stored (UTC)"),
         rows=cases.stored(case=case),
         cells=lambda stored: (
-            _stored_link(stored, stored.path.partition(folder)[2]),
+            _stored_link(stored, stored.path.removeprefix(folder)),
             _number(wording.size(stored.size)),
             _labelled(Proof.of(stored).value, LABELS[Proof.of(stored)]),
             wording.moment(stored.created_at),
@@ -144,7 +145,7 @@ def answer(admin: ModelAdmin, request: HttpRequest, row: Any, table: Table, *, t
         "content_title": title,
         "opts": admin.opts,
         "media": admin.media,
-        "table": replace(table, rows=list(page.object_list), count=paginator.count),
+        "table": replace(table, rows=list(page.object_list), count=f"{paginator.count:,}"),
         "page": page,
         "numbers": list(paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1)),
         "back": reverse(f"admin:sync_{admin.opts.model_name}_change", args=[row.pk]),
@@ -187,7 +188,3 @@ def _number(text: str) -> SafeString:
 
 def _code(text: str) -> SafeString:
     return format_html("<code>{}</code>", text)
-
-
-def _count(rows: Any) -> int:
-    return rows.count() if isinstance(rows, QuerySet) else len(rows)

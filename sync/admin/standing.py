@@ -112,8 +112,8 @@ def _amount(job: Job) -> str:
 
 def _nothing(job: Job) -> str:
     """Words for a job that has, so far, nothing to move."""
-    if job.dry_run:
-        return "only tells what would be done"
+    if job.dry_run and job.state == JobState.COMPLETED:
+        return "its plan is ready"
     if job.state in LIVE:
         return "looks what there is to do" if job.state == JobState.RUNNING else "waits for a worker"
     return "nothing was to be done" if job.state == JobState.COMPLETED else "nothing was done"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Column
 
 from sync.models import Job
@@ -42,7 +42,7 @@ class Bar:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(*_columns(console.width), console=console, expand=True, transient=True)
-        self._task = self._progress.add_task("", total=None, files="", size="", speed="", left="")
+        self._task = self._progress.add_task("", total=None, share="", files="", size="", speed="", left="")
         self._progress.start()
 
     def show(self, job: Job) -> None:
@@ -53,8 +53,9 @@ class Bar:
             description=doing(job),
             completed=done,
             total=total,
-            files=f"{job.files_done:,}/{job.files_total:,} files",
-            size=f"{decimal(job.bytes_done)}/{decimal(job.bytes_total)}",
+            share=f"{100 * done // total} %" if total else "",
+            files=f"{job.files_done:,}/{job.files_total:,} files" if total else "",
+            size=f"{decimal(job.bytes_done)}/{decimal(job.bytes_total)}" if total else "",
             speed=speed(job),
             left=left(job),
         )
@@ -155,7 +156,7 @@ def _columns(width: int) -> Iterator[ProgressColumn]:
     yield TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, min_width=10))
     if width >= ROOM_FOR_BAR:
         yield BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6))
-    yield TaskProgressColumn(table_column=Column(no_wrap=True))
+    yield text("{task.fields[share]}")
     yield text("{task.fields[files]}")
     if width >= ROOM_FOR_ALL:
         yield text("{task.fields[size]}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F, Max, Q
+from django.db.models.functions import Now
 
 
 class CaseQuerySet(models.QuerySet["Case"]):
@@ -15,6 +18,12 @@ class CaseQuerySet(models.QuerySet["Case"]):
     def visible_to(self, user: Any) -> Self:
         """Those that this user may see: their own, and for staff everybody's."""
         return self.all() if user.is_staff else self.filter(user=user)
+
+    def with_remains(self, age: timedelta) -> Self:
+        """Those that nobody works on, whose last job ended so long ago and was not swept up after."""
+        ended = self.annotate(last_end=Max("jobs__ended_at")).filter(last_end__lte=Now() - age)
+        unswept = Q(swept_at=None) | Q(swept_at__lt=F("last_end") + age)
+        return ended.filter(unswept).exclude(jobs__state__in=("queued", "running"))
 
     def named(self, *, owner_group_id: str, pid: str, projectname: str) -> Self:
         """The one with this name, if there is one: these three name a case for ever."""
@@ -42,6 +51,7 @@ class Case(models.Model):
     copied_at = models.DateTimeField(
         null=True, editable=False, help_text="When the first copy of its source was whole."
     )
+    swept_at = models.DateTimeField(null=True, editable=False, help_text="When what unfinished work left was removed.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = CaseQuerySet.as_manager()

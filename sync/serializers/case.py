@@ -14,7 +14,7 @@ from sync.services.case import CaseRequest
 class CaseFieldsSerializer(serializers.Serializer[Any]):
     """What a caller says of a case, whatever it is to be done with it."""
 
-    _id = CaseIdField(help_text="What the case API calls it; without it, the case is to be created.")
+    _id = CaseIdField(label="_id", help_text="What the case API calls it; without it, the case is to be created.")
     projectname = TextField(max_length=255, help_text="Case name: of one folder, so in at most 255 bytes.")
     pid = TextField(max_length=128, help_text="Patient id.")
     projecttype = TextField(max_length=255, help_text="Case type.")
@@ -49,7 +49,9 @@ class CaseRequestSerializer(CaseFieldsSerializer):
 class CaseSerializer(serializers.ModelSerializer[Case]):
     """A case as it is shown."""
 
-    _id = serializers.UUIDField(source="uuid", allow_null=True, help_text="Null until the case API has named it.")
+    _id = serializers.UUIDField(
+        source="uuid", allow_null=True, label="_id", help_text="Null until the case API has named it."
+    )
     ownerGroupId = serializers.CharField(source="owner_group_id")  # noqa: N815
     labId = serializers.CharField(source="lab_id")  # noqa: N815
     createdOn = serializers.DateTimeField(source="created_at")  # noqa: N815

@@ -11,13 +11,18 @@ from sync.serializers.case import CaseFieldsSerializer
 from sync.serializers.fields import SwitchField, TextField
 from sync.services.job import SyncRequest
 
+ACTIONS = [
+    *("copy", "upload", "download", "compare", "conflict", "delete", "create_folder", "keep", "skip", "set_aside")
+]
+"""What a plan calls what is to be done."""
+
 
 class SyncRequestSerializer(CaseFieldsSerializer):
     """The payload of `POST /api/file/raylinksync`."""
 
     up = SwitchField(help_text="True: create or upload; false: download.")
     apiUrl = TextField(max_length=2048, help_text="Address of the case API, on one of the configured hosts.")  # noqa: N815
-    source = TextField(  # type: ignore[assignment] - the framework's own of that name is a field's
+    source = TextField(  # type: ignore[assignment]  # the framework's own is a field's
         max_length=2048, help_text="Full path of the case's data, in the client's words."
     )
     delete = SwitchField(
@@ -49,10 +54,7 @@ class FailureSerializer(serializers.Serializer[Any]):
 class ActionSerializer(serializers.Serializer[Any]):
     """One thing that a dry run found to be done."""
 
-    action = serializers.CharField(
-        help_text="`copy`, `upload`, `download`, `compare`, `conflict`, `delete`, `create_folder`, `keep`, `skip`, "
-        "`set_aside`."
-    )
+    action = serializers.ChoiceField(ACTIONS)
     path = serializers.CharField(help_text="Within the case; a folder's ends in a slash.")
     size = serializers.IntegerField(min_value=0, help_text="Bytes.")
     reason = serializers.CharField()

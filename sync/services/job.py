@@ -193,7 +193,7 @@ def _source(case: Case, request: SyncRequest) -> str:
 
 
 def _source_of_copy(case: Case) -> str:
-    """The folder that the case's first copy is made from, while that is not whole; "" once it is, or the folder gone."""
+    """The folder that the case's first copy is made from; "" once that is whole, or the folder gone."""
     asked = None if case.copied_at else case.jobs.filter(up=True).exclude(source="").first()
     folder = places.source_folder(asked.source) if asked else None
     return str(folder) if folder is not None and os.path.isdir(folder) else ""  # noqa: PTH112

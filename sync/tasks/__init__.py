@@ -2,5 +2,6 @@
 
 from sync.tasks.housekeeping import reap
 from sync.tasks.job import help_sync, sync_case
+from sync.tasks.sweeping import sweep
 
-__all__ = ["help_sync", "reap", "sync_case"]
+__all__ = ["help_sync", "reap", "sweep", "sync_case"]

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Sum
 from django.db.models.functions import Coalesce, Now
 
@@ -24,7 +24,15 @@ from sync.tasks.events import tell_state
 from sync.tasks.legs import Leg, legs_of
 from transfers import leases, running
 from transfers.doorbell import EVERY_WORKER, ring
-from transfers.errors import CarryonError, Interrupted, Interruption, SourceBusyError, TransferError, transfer_error
+from transfers.errors import (
+    CarryonError,
+    CaseDiffersError,
+    Interrupted,
+    Interruption,
+    SourceBusyError,
+    TransferError,
+    transfer_error,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +100,11 @@ class _Holding:
                 self._obey(interrupted.reason)
             except CarryonError as error:
                 self._fail(error)
+            except DatabaseError:
+                raise  # the lease runs out, and whoever has a database goes on
+            except Exception:
+                log.exception("a sync failed", job=str(self.job.pk))
+                self._fail(TransferError("something unexpected went wrong; it has been logged"))
 
     def interrupt(self, reason: Interruption) -> None:
         """End soon, for this reason; the first one counts."""
@@ -120,7 +133,11 @@ class _Holding:
         case = self.job.case
         found = case_api.known(case, create=self.job.up)
         if case.uuid != found:
-            Case.objects.filter(pk=case.pk).update(uuid=found)
+            try:
+                with transaction.atomic():
+                    Case.objects.filter(pk=case.pk).update(uuid=found)
+            except IntegrityError:
+                raise CaseDiffersError("The case API calls this case as another one is called here.") from None
             case.uuid = found
 
     def _go(self, leg: Leg) -> None:

@@ -10,6 +10,7 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
     extend_schema,
+    extend_schema_field,
     extend_schema_view,
     inline_serializer,
 )
@@ -95,17 +96,31 @@ def _names(name: str, **more: Any) -> serializers.Serializer[Any]:
     return inline_serializer(name, {**ids, **more})
 
 
-_FAIL = inline_serializer(
-    "SyncFail",
+@extend_schema_field(
     {
-        "status": serializers.ChoiceField(["fail"]),
-        "errmsg": serializers.JSONField(
-            help_text=f'"{PARAM_ERROR}" for a field that is missing or not acceptable (`{ERRORS_HEADER}` names it), '
-            "else an object: `code`, in words in capital letters, `detail` for people, and with `ALREADY SYNCING` "
-            "the `jobId` of the sync that is under way."
-        ),
-    },
+        "oneOf": [
+            {
+                "type": "string",
+                "enum": [PARAM_ERROR],
+                "description": f"A field is missing or not acceptable; `{ERRORS_HEADER}` names it.",
+            },
+            {
+                "type": "object",
+                "properties": {
+                    "code": {"type": "string", "description": "In words in capital letters."},
+                    "detail": {"type": "string", "description": "For people."},
+                    "jobId": {"type": "string", "format": "uuid", "description": "Of the sync that is under way."},
+                },
+                "required": ["code", "detail"],
+            },
+        ]
+    }
 )
+class _ErrmsgField(serializers.JSONField):
+    """What went wrong."""
+
+
+_FAIL = inline_serializer("SyncFail", {"status": serializers.ChoiceField(["fail"]), "errmsg": _ErrmsgField()})
 _ERRORS = OpenApiParameter(
     ERRORS_HEADER,
     str,

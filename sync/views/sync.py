@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -10,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync.models import Job
-from sync.progress import shown_case_id
 from sync.serializers.sync import SyncRequestSerializer
 from sync.services import job as jobs
 from sync.views import described
@@ -56,8 +56,8 @@ class SyncStopView(SyncAPIView):
         return Response(success({**_named(job), "state": job.state}))
 
 
-def _named(job: Job) -> dict[str, str | None]:
-    return {"jobId": str(job.pk), "caseId": shown_case_id(job)}
+def _named(job: Job) -> dict[str, Any]:
+    return {"jobId": job.pk, "caseId": job.case.uuid}
 
 
 def _job_id(text: str) -> uuid.UUID:
