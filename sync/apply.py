@@ -238,7 +238,10 @@ class Sides:
             promised = checksum_of(self.winner.source(winner), winner.size, checksum.part_size, None)
         if promised is not None and promised.part_size == checksum.part_size and promised != checksum:
             raise ChecksumMismatchError(f"its bytes have the checksum {checksum}, not {promised}")
-        return Alike(action.path, winner.size, winner, sink.publish(winner.size), str(checksum))
+        written = sink.publish(winner.size)
+        self.loser.settle()
+        sink.complete(winner.size)  # what went before may be forgotten: after a crash a comparison would tell
+        return Alike(action.path, winner.size, winner, written, str(checksum))
 
 
 class _Parts:

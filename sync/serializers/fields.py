@@ -13,8 +13,8 @@ from rest_framework import serializers
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")
-_PLAIN = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
-_TEXT, _KEY_PREFIX = rf"^(?=.*\S){_PLAIN}", rf"^(?=.*[^/\s]){_PLAIN}"
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_TEXT, _KEY_PREFIX = (rf"^[^{_CONTROL}]*[^{blank}{_CONTROL}][^{_CONTROL}]*$" for blank in (r"\s", r"\s/"))
 """What is taken for text, and for a key prefix, to the description."""
 
 

@@ -10,15 +10,18 @@ from transfers.engine.s3.collection import S3Collection
 from transfers.engine.s3.objects import delete_object, presigned_content_url
 from transfers.engine.s3.sink import S3Sink
 from transfers.engine.s3.source import S3Source
-from transfers.engine.s3.uploads import UnfinishedUpload, unfinished_uploads
+from transfers.engine.s3.tree import S3Tree
+from transfers.engine.s3.uploads import UnfinishedUpload, sweep, unfinished_uploads
 
 __all__ = [
     "S3Collection",
     "S3Place",
     "S3Sink",
     "S3Source",
+    "S3Tree",
     "UnfinishedUpload",
     "delete_object",
     "presigned_content_url",
+    "sweep",
     "unfinished_uploads",
 ]

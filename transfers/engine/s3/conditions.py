@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from transfers.engine.s3.client import S3Place
 from transfers.engine.s3.etags import quoted
 from transfers.engine.s3.exchange import Answer
-from transfers.engine.s3.failures import code_of, knows_no_condition, sink_failures, status_of
+from transfers.engine.s3.failures import is_gone, knows_no_condition, sink_failures, status_of
 from transfers.engine.s3.objects import find_object
 from transfers.errors import ChangedElsewhereError
 
@@ -97,6 +97,8 @@ def send_guarded(seen: Seen, method: str, send: Send) -> Answer:
         except _UnknownConditionError:
             _kept[kind] = False
             seen.check()
+        except ChangedElsewhereError:
+            seen.check()  # swift compares an ETag of its own when it is to delete what was made of parts
         return send({})
 
 
@@ -132,7 +134,7 @@ def _send(seen: Seen, send: Send, condition: Mapping[str, str]) -> Answer:
     try:
         return send(condition)
     except ClientError as error:
-        if status_of(error) == HTTPStatus.PRECONDITION_FAILED or code_of(error) == "NoSuchKey":  # it matches no ETag
+        if status_of(error) == HTTPStatus.PRECONDITION_FAILED or is_gone(error):  # what is gone matches no ETag
             raise seen.changed() from None
         if knows_no_condition(error):
             raise _UnknownConditionError from None

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from botocore import exceptions as boto
 from botocore.awsrequest import AWSRequest
+from botocore.handlers import validate_bucket_name
 
 from transfers.engine.retry import pause_seconds
 from transfers.engine.s3.client import S3Place, client
@@ -114,11 +115,12 @@ def _pause_seconds(error: BaseException, place: S3Place, attempt: int) -> float 
 
 def _exchange_once(place: S3Place, request: Request) -> Answer:
     reached: Any = client(place)
+    bucket = _bucket(S3Place(place.bucket, "", place.endpoint_url, place.region))
     asked = AWSRequest(
-        request.method, _address(place, request), headers=request.headers, data=request.body, stream_output=True
+        request.method, _address(bucket, request), headers=request.headers, data=request.body, stream_output=True
     )
     asked.context["client_config"] = reached.meta.config  # which says that bodies are not signed
-    signer = reached._request_signer.get_auth_instance("s3", reached.meta.region_name, _SIGNATURE)  # noqa: SLF001
+    signer = reached._request_signer.get_auth_instance("s3", bucket.region, _SIGNATURE)  # noqa: SLF001
     signer.add_auth(asked)
     answer = reached._endpoint.http_session.send(asked.prepare())  # noqa: SLF001 - with its proxies, TLS and limits
     content = _read(answer, request)
@@ -147,16 +149,28 @@ def _refusal(method: str, answer: Any, content: bytes) -> boto.ClientError:
     return boto.ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, method)
 
 
-def _address(place: S3Place, request: Request) -> str:
-    address = _bucket_address(S3Place(place.bucket, "", place.endpoint_url, place.region))
-    if request.key is not None:
-        address = f"{address.rstrip('/')}/{quote(request.key, safe='/~')}"
-    fields = "&".join(f"{name}={quote(value, safe='~')}" for name, value in sorted(request.query.items()))
-    return f"{address}?{fields}" if fields else address
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """How a bucket is reached."""
+
+    address: str
+    region: str
+    """What requests are signed for."""
 
 
 @functools.lru_cache(maxsize=256)
-def _bucket_address(place: S3Place) -> str:
-    """Where botocore's rules for endpoints have the bucket."""
-    signed: str = client(place).generate_presigned_url("list_objects_v2", Params={"Bucket": place.bucket})
-    return signed.partition("?")[0]
+def _bucket(place: S3Place) -> _Bucket:
+    """Where botocore's rules for endpoints have the bucket: these alone know of all its regions and styles."""
+    validate_bucket_name({"Bucket": place.bucket})
+    reached: Any = client(place)
+    context: dict[str, Any] = {"client_region": reached.meta.region_name, "client_config": reached.meta.config}
+    operation = reached.meta.service_model.operation_model("ListObjectsV2")
+    address, _, _ = reached._resolve_endpoint_ruleset(operation, {"Bucket": place.bucket}, context)  # noqa: SLF001
+    return _Bucket(address, context.get("signing", {}).get("region", reached.meta.region_name))
+
+
+def _address(bucket: _Bucket, request: Request) -> str:
+    path = "" if request.key is None else quote(request.key, safe="/~")
+    address = f"{bucket.address}/{path}" if path or not urlsplit(bucket.address).path else bucket.address
+    fields = "&".join(f"{name}={quote(value, safe='~')}" for name, value in sorted(request.query.items()))
+    return f"{address}?{fields}" if fields else address

@@ -183,6 +183,11 @@ def status_of(error: BaseException) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def is_gone(error: BaseException) -> bool:
+    """Whether the store has no such object; some say only that in answer to a condition, without a code (swift)."""
+    return status_of(error) == HTTPStatus.NOT_FOUND and code_of(error) in ("NoSuchKey", "404")
+
+
 def knows_no_condition(error: boto.ClientError) -> bool:
     """Whether the store refuses because it does not know the condition that it was given, and did nothing."""
     status = status_of(error)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from transfers.engine.s3.client import S3Place, client
 from transfers.engine.s3.etags import checksum_of_object, plain_etag, unquoted
 from transfers.engine.s3.exchange import Answer, Request, exchange
-from transfers.engine.s3.failures import sink_failures, status_of
+from transfers.engine.s3.failures import is_gone, sink_failures, status_of
 from transfers.engine.tree.base import Checksum
 
 
@@ -44,7 +44,7 @@ def find_object(
         try:
             head = exchange(place, Request("HEAD", key))
         except ClientError as error:
-            if status_of(error) == HTTPStatus.NOT_FOUND:
+            if is_gone(error):
                 return None
             raise
         return object_info(head, head.size)

@@ -69,7 +69,7 @@ class S3Sink:
             return {}
         if self._published:
             return {part.number: StoredPart(part.number, part.size or 0) for part in self._plan}
-        with _fenced():
+        with fenced():
             stored = list_parts(self._target)
         if self._plan.size is None:
             size = sum(piece.size for piece in stored.values())
@@ -81,7 +81,7 @@ class S3Sink:
 
         Of a part whose reader fails nothing is kept.
         """
-        with _fenced():
+        with fenced():
             if part.size is None:
                 return self._write_unsized(reader, start)
             if start == 0:
@@ -94,7 +94,7 @@ class S3Sink:
         """Have the store make the object; may be repeated after a crash."""
         if self._published:
             return
-        with _fenced():
+        with fenced():
             try:
                 stored = list_parts(self._target)
                 self._check_whole(stored, size)
@@ -176,7 +176,7 @@ class S3Sink:
 
 
 @contextmanager
-def _fenced() -> Iterator[None]:
+def fenced() -> Iterator[None]:
     """Tell that a newer generation has ended our upload, as a failure of the transfer."""
     try:
         yield

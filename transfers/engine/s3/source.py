@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from transfers.engine.base import Reader, SourceInfo, Validator, ValidatorKind
 from transfers.engine.s3.client import S3Place, client
-from transfers.engine.s3.failures import FOREIGN, code_of, source_failure, source_failures
+from transfers.engine.s3.failures import FOREIGN, is_gone, source_failure, source_failures
 from transfers.errors import (
     RangesContradictError,
     SourceChangedError,
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 READ_BYTES = 2**18
 """Most bytes taken from the connection at once."""
-_GONE = ("NoSuchKey", "404")
-"""What stores call an object that is not there; an answer to HEAD has no room for more than the status."""
 
 
 class S3Source:
@@ -116,7 +114,7 @@ class S3Source:
             try:
                 yield
             except ClientError as error:
-                if self._expected is None or code_of(error) not in _GONE:
+                if self._expected is None or not is_gone(error):
                     raise
                 raise SourceChangedError(f"the object was removed from {self._place}") from None
 

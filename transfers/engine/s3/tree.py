@@ -17,11 +17,12 @@ from transfers.engine.s3.conditions import Seen, send_guarded
 from transfers.engine.s3.copies import copy_object
 from transfers.engine.s3.etags import MD5_NAME, quoted, unquoted
 from transfers.engine.s3.exchange import META, Answer, Request, exchange
-from transfers.engine.s3.failures import code_of, source_failures
+from transfers.engine.s3.failures import is_gone, source_failures
 from transfers.engine.s3.listing import Listed, listed_objects
 from transfers.engine.s3.objects import ObjectInfo, find_object, object_info
 from transfers.engine.s3.source import S3Source
 from transfers.engine.s3.tree_sink import S3TreeSink
+from transfers.engine.s3.uploads import sweep
 from transfers.engine.tree.base import Checksum, Content, Description, Entry, Kind, checksum_of_parts, md5_of
 from transfers.engine.tree.names import conflict_paths, problem_of_path
 from transfers.errors import (
@@ -72,7 +73,8 @@ class S3Tree:
         if found is None:
             return None
         entry = self._entry(Listed(self._place.key(path), found.size, found.version))
-        return dataclasses.replace(entry, mtime_ns=_mtime_ns(found.metadata))
+        is_empty = entry.kind is not Kind.FOLDER or not self._has_more(entry)
+        return dataclasses.replace(entry, mtime_ns=_mtime_ns(found.metadata), is_empty=is_empty)
 
     def read(self, entry: Entry) -> Content:
         """A small file, in one request; SourceChangedError, ChecksumMismatchError and any other SourceError."""
@@ -118,26 +120,35 @@ class S3Tree:
         return Entry(path, Kind.FOLDER, version=version)
 
     def set_aside(self, entry: Entry) -> Entry:
-        """Copy the object within the store, and remove it where it lay."""
-        info = self._info_of(entry)
-        for path in conflict_paths(entry.path, datetime.now(UTC)):
-            if find_object(self._place, self._place.key(path)) is None:
-                break
-        copy_object(self._place, info, self._place.key(entry.path), self._place.key(path))
-        kept = find_object(self._place, self._place.key(path))
-        if kept is None or kept.size != info.size:
-            raise SinkError(f"{self._place} did not copy the object")
-        self.remove(entry)
-        return Entry(path, size=kept.size, version=kept.version, mtime_ns=_mtime_ns(kept.metadata))
+        """Copy a file, or a folder with all that is in it, within the store, and remove it where it lay."""
+        names = conflict_paths(entry.path, datetime.now(UTC))
+        aside = next(path for path in names if not any(listed_objects(self._place, self._place.key(path), most=1)))
+        if entry.kind is not Kind.FOLDER:
+            return self._move(entry, aside)
+        moved = Entry(aside, Kind.FOLDER)
+        for listed in listed_objects(self._place, self._place.key(entry.path)):
+            inner = self._entry(listed)
+            kept = self._move(inner, aside + inner.path.removeprefix(entry.path))
+            moved = kept if kept.path == aside else moved
+        return dataclasses.replace(moved, is_empty=False)
 
     def settle(self) -> None:
         """Nothing is left to do: what the store has acknowledged is durable."""
 
+    def sweep(self, older_than_seconds: float) -> int:
+        """Abort multipart uploads that were begun so long ago."""
+        return sweep(self._place, older_than_seconds, lambda _: set())
+
     def remove(self, entry: Entry) -> None:
         """Delete the object; one that is gone is fine. ChangedElsewhereError, and any SinkError."""
-        key = self._place.key(entry.path)
-        if entry.kind is Kind.FOLDER and any(other.key != key for other in listed_objects(self._place, key, most=2)):
+        if entry.kind is Kind.FOLDER and self._has_more(entry):
             raise ChangedElsewhereError("the folder is not empty any more")
+        self._delete(entry)
+
+    # What lies there
+
+    def _delete(self, entry: Entry) -> None:
+        key = self._place.key(entry.path)
 
         def send(condition: Mapping[str, str]) -> Answer:
             return exchange(self._place, Request("DELETE", key, headers=condition))
@@ -148,7 +159,20 @@ class S3Tree:
             if find_object(self._place, key) is not None:
                 raise
 
-    # What lies there
+    def _has_more(self, folder: Entry) -> bool:
+        """Whether there is anything in the folder."""
+        key = self._place.key(folder.path)
+        return any(listed.key != key for listed in listed_objects(self._place, key, most=2))
+
+    def _move(self, entry: Entry, path: str) -> Entry:
+        info = self._info_of(entry)
+        copy_object(self._place, info, self._place.key(entry.path), self._place.key(path))
+        kept = find_object(self._place, self._place.key(path))
+        if kept is None or kept.size != info.size:
+            raise SinkError(f"{self._place} did not copy the object")
+        self._delete(entry)
+        mtime_ns = _mtime_ns(kept.metadata)
+        return Entry(path, entry.kind, kept.size, version=kept.version, mtime_ns=mtime_ns)
 
     def _entry(self, listed: Listed) -> Entry:
         path = listed.key.removeprefix(self._place.key_prefix)
@@ -166,7 +190,7 @@ class S3Tree:
         try:
             return exchange(self._place, Request("GET", self._place.key(entry.path), headers=headers, limit=entry.size))
         except ClientError as error:
-            if code_of(error) != "NoSuchKey":
+            if not is_gone(error):
                 raise
             raise SourceChangedError(f"the object was removed from {self._place}") from None
 
@@ -180,9 +204,9 @@ class S3Tree:
 
     @staticmethod
     def _check(path: str) -> None:
-        """SinkError for a path that no tree may have: nothing is ever written outside the prefix."""
+        """FolderUnusableError for a path that no tree may have: nothing is ever written outside the prefix."""
         if problem := problem_of_path(path):
-            raise SinkError(problem)
+            raise FolderUnusableError(problem)
 
     def _put(self, path: str, content: Content, metadata: Mapping[str, str], version: str) -> str:
         """Put an object in place of this version ("": of nothing), and tell its own.

@@ -11,7 +11,7 @@ from transfers.engine.s3.client import S3Place
 from transfers.engine.s3.conditions import Seen
 from transfers.engine.s3.etags import PART_SIZE_NAME
 from transfers.engine.s3.objects import ObjectInfo, find_object
-from transfers.engine.s3.sink import S3Sink, fits
+from transfers.engine.s3.sink import GENERATION, S3Sink, fenced, fits
 from transfers.engine.s3.source import S3Source
 from transfers.engine.s3.uploads import Target, abort_upload, complete_upload, list_parts, made_of, uploads_of
 from transfers.engine.tree.base import Checksum, Entry, checksum_of_parts, md5_of
@@ -36,6 +36,8 @@ class S3TreeSink(S3Sink):
         """What the store listed when this began, less what turned out wrong, and what was stored since."""
         self._proved: dict[int, str] | None = None
         """The ETags of the parts that `checksum` told of."""
+        self._is_ours = False
+        """Whether this has begun the upload itself, so that nobody can have stored anything before."""
         self._version = ""
         """The ETag of the object that this made."""
 
@@ -47,6 +49,7 @@ class S3TreeSink(S3Sink):
         self._published = self._find_published(plan.size)
         if not self._published:
             self._start()
+            self._is_ours = True
 
     def join(self, plan: Plan) -> bool:
         """Take part in the newest upload."""
@@ -68,12 +71,13 @@ class S3TreeSink(S3Sink):
         """Whether the part is stored with the bytes of this MD5, which is its ETag."""
         if self._published:
             return True
-        stored = self._stored.get(part.number)
+        stored = self._stored.get(part.number) or self._stored_meanwhile(part.number)
         if stored is None or stored.size != part.size:
             return False
         if stored.etag == md5():
+            self._stored[part.number] = stored
             return True
-        del self._stored[part.number]
+        self._stored.pop(part.number, None)
         return False
 
     def checksum(self) -> Checksum:
@@ -87,7 +91,10 @@ class S3TreeSink(S3Sink):
     def publish(self, size: int) -> Entry:
         """Have the store make the object, in place of nothing but what it replaces; may be repeated after a crash."""
         self.complete(size)
-        return Entry(self._path, size=size, version=self._version or self._published_object().version)
+        found = self._published_object()
+        if found.size != size or (found.version != self._version and GENERATION not in found.metadata):
+            raise ChangedElsewhereError(f"what was written to {self._place} was replaced at once")
+        return Entry(self._path, size=size, version=found.version)  # which is another than was told at rclone
 
     def close(self) -> None:
         """Nothing is open."""
@@ -96,7 +103,7 @@ class S3TreeSink(S3Sink):
 
     def _reset(self, plan: Plan) -> None:
         self._plan, self._published, self._proved = plan, False, None
-        self._upload_id, self._stored, self._version = "", {}, ""
+        self._upload_id, self._stored, self._version, self._is_ours = "", {}, "", False
         self._metadata = {**self._metadata, PART_SIZE_NAME: str(plan.part_size)}
 
     def _take_up(self, plan: Plan, *, fewest: int, alone: bool) -> bool:
@@ -113,6 +120,13 @@ class S3TreeSink(S3Sink):
         if self._plan is None:
             raise SinkError("nothing was begun")
         return self._plan
+
+    def _stored_meanwhile(self, number: int) -> StoredPart | None:
+        """What somebody else may have stored, unless there was nobody: of thousands of parts, only this one is told."""
+        if self._is_ours:
+            return None
+        with fenced():
+            return list_parts(self._target, number).get(number)
 
     # How it appears
 
@@ -153,7 +167,7 @@ class S3TreeSink(S3Sink):
     def _published_checksum(self, plan: Plan) -> Checksum:
         """Of the object, as its ETag tells; at a store that makes ETags otherwise, as it is read back."""
         found = self._published_object()
-        if found.checksum is not None:
+        if found.checksum is not None and found.checksum.part_size == plan.part_size:
             return found.checksum
         source = S3Source(self._place, self._key)
         return checksum_of_parts((md5_of(_read(source, part)) for part in plan), plan.part_size)

@@ -8,6 +8,7 @@ from collections.abc import Collection as Keys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
 
@@ -18,7 +19,7 @@ from transfers.engine.s3.failures import code_of, knows_no_condition, sink_failu
 from transfers.engine.s3.objects import find_object
 from transfers.errors import FolderUnusableError
 
-UPLOADS_PER_PAGE = 1000
+UPLOADS_PER_PAGE = PARTS_PER_PAGE = 1000
 """The most that S3 lists at once."""
 _GONE = ("NoSuchUpload", "NoSuchKey")
 """What stores answer to an abort of what is aborted, or complete."""
@@ -61,18 +62,27 @@ def begin_upload(place: S3Place, key: str, content_type: str, metadata: Mapping[
         return Target(place, key, answer["UploadId"])
 
 
-def list_parts(target: Target) -> dict[int, StoredPart]:
-    """Every part that the store has, by number, in order; UploadEndedError when it has no such upload."""
+def list_parts(target: Target, only: int = 0) -> dict[int, StoredPart]:
+    """Every part that the store has, by number, in order; UploadEndedError when it has no such upload.
+
+    With `only` no other part than the one with this number is asked for, though another may be told: what the marker
+    means is the store's own affair (rclone: the first part to come, all others: the last that came).
+    """
     stored: dict[int, StoredPart] = {}
-    marker = 0
+    marker = max(only - 1, 0)
+    most = 2 if only else PARTS_PER_PAGE
     while True:
         with sink_failures(target.place):
             answer = client(target.place).list_parts(
-                Bucket=target.place.bucket, Key=target.key, UploadId=target.upload_id, PartNumberMarker=marker
+                Bucket=target.place.bucket,
+                Key=target.key,
+                UploadId=target.upload_id,
+                PartNumberMarker=marker,
+                MaxParts=most,
             )
             for part in answer.get("Parts", []):
                 stored[part["PartNumber"]] = StoredPart(part["PartNumber"], part["Size"], plain_etag(part["ETag"]))
-        if not answer.get("IsTruncated", False) or max(stored, default=0) <= marker:
+        if only or not answer.get("IsTruncated", False) or max(stored, default=0) <= marker:
             return dict(sorted(stored.items()))
         marker = max(stored)
 
@@ -162,17 +172,22 @@ def _list_uploads(place: S3Place, prefix: str, marker: _Marker) -> tuple[list[Un
                 KeyMarker=marker.key,
                 UploadIdMarker=marker.upload_id,
                 MaxUploads=UPLOADS_PER_PAGE,
+                EncodingType="url",
             )
         except ClientError as error:
             if code_of(error) not in _GONE:
                 raise
             return [], None  # what rclone says of a bucket that never had any
         uploads = answer.get("Uploads", [])
-        found = [UnfinishedUpload(each["Key"], each["UploadId"], each["Initiated"]) for each in uploads]
+        read = unquote_plus if answer.get("EncodingType") == "url" else str
+        found = [UnfinishedUpload(read(each["Key"]), each["UploadId"], each["Initiated"]) for each in uploads]
         if not found or not answer.get("IsTruncated", False):
             return found, None
-        told = _Marker(answer.get("NextKeyMarker", ""), answer.get("NextUploadIdMarker", ""))
-        return found, told if told.key else _Marker(found[-1].key, found[-1].upload_id)
+        last, told = found[-1], answer.get("NextKeyMarker", "")
+        if not told:
+            return found, _Marker(last.key, last.upload_id)
+        key = last.key if told == last.key else read(told)  # swift does not encode it
+        return found, _Marker(key, answer.get("NextUploadIdMarker", ""))
 
 
 def made_of(target: Target, md5s: Mapping[int, str]) -> Collected | None:

@@ -171,6 +171,9 @@ class Tree(Protocol):
     def settle(self) -> None:
         """Make durable what was written, set aside or removed before: to be called before anybody relies on it."""
 
+    def sweep(self, older_than_seconds: float) -> int:
+        """Remove what unfinished writes have left so long ago, and tell how many."""
+
     def remove(self, entry: Entry) -> None:
         """Remove a file, or an empty folder, and folders that became empty by it; one that is gone is fine.
 

@@ -13,6 +13,7 @@ from transfers.errors import (
     ChangedElsewhereError,
     FolderUnusableError,
     SourceChangedError,
+    SourceError,
     SourceInterruptedError,
     SourceRefusedError,
 )
@@ -29,12 +30,15 @@ def reading(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NOT_THERE:
-            raise SourceChangedError(f"{path or 'the folder'} is no longer what was listed") from error
-        told = f"{path or 'the folder'}: {error.strerror or error}"
-        if error.errno in _REFUSED:
-            raise SourceRefusedError(told) from error
-        raise SourceInterruptedError(told) from error
+        raise reading_failure(path, error) from error
+
+
+def reading_failure(path: str, error: OSError) -> SourceError:
+    """What it means for whoever reads what has this path."""
+    if error.errno in _NOT_THERE:
+        return SourceChangedError(f"{path or 'the folder'} is no longer what was listed")
+    told = f"{path or 'the folder'}: {error.strerror or error}"
+    return SourceRefusedError(told) if error.errno in _REFUSED else SourceInterruptedError(told)
 
 
 @contextmanager

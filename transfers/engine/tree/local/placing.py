@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from transfers.engine.tree.base import Entry, Kind
+from transfers.engine.tree.local.reading import has_same_bytes
 from transfers.engine.tree.local.renaming import Spot, exchange, give, look, move, unlink
 from transfers.engine.tree.local.versions import is_listed, is_only_renamed, is_unchanged
 from transfers.errors import ChangedElsewhereError
@@ -23,9 +24,10 @@ Beside = Callable[[], Iterator[bytes]]
 """The names that something can be kept under beside its own, in the order of choice."""
 
 
-def place(staged: Spot, target: Spot, replaced: Entry | None, beside: Beside) -> None:
-    """Give a finished file its name, in place of `replaced`; another file that is there is kept beside it.
+def place(staged: Spot, fileno: int, target: Spot, replaced: Entry | None, beside: Beside) -> None:
+    """Give a finished file, which is open, its name, in place of `replaced`; another file is kept beside it.
 
+    Nothing is kept that has the very same bytes, as after a crash just behind the placing of them.
     ChangedElsewhereError when what is there is no file. Whatever fails, what was there is there again.
     """
     placing = _Placing(staged, target, beside)
@@ -35,7 +37,8 @@ def place(staged: Spot, target: Spot, replaced: Entry | None, beside: Beside) ->
         placing.take_back()
         raise
     for spot, there in placing.came_out:
-        if replaced is not None and is_unchanged(there, replaced) and _is_only_renamed(spot, replaced):
+        is_replaced = replaced is not None and is_unchanged(there, replaced) and _is_only_renamed(spot, replaced)
+        if is_replaced or has_same_bytes(spot, fileno):
             unlink(spot)
 
 

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transfers.engine.base import Reader, SourceInfo, Validator, ValidatorKind
+from transfers.engine.base import CHUNK_BYTES, Reader, SourceInfo, Validator, ValidatorKind
 from transfers.engine.tree.base import Checksum, Content, Entry, checksum_of_parts, md5_of
 from transfers.engine.tree.local import stamps
 from transfers.engine.tree.local.failures import names_to_read, reading
 from transfers.engine.tree.local.folders import Folders
+from transfers.engine.tree.local.renaming import Spot
 from transfers.engine.tree.local.versions import is_listed, settled, unsettled_ns
 from transfers.errors import ChecksumMismatchError, SourceChangedError, SourceInterruptedError
 
@@ -57,6 +58,23 @@ def read_all(fileno: int, size: int) -> bytes:
     while len(content) < size and (more := os.pread(fileno, size - len(content), len(content))):
         content += more
     return content
+
+
+def has_same_bytes(spot: Spot, fileno: int) -> bool:
+    """Whether what has this name is another file with just the bytes of the open one."""
+    try:
+        other = os.open(spot.name, FILE_FLAGS, dir_fd=spot.folder)
+    except OSError:
+        return False
+    try:
+        before, ours = os.fstat(other), os.fstat(fileno)
+        if not stat.S_ISREG(before.st_mode) or before.st_size != ours.st_size:
+            return False
+        offsets = range(0, ours.st_size, CHUNK_BYTES)
+        is_same = all(os.pread(other, CHUNK_BYTES, at) == os.pread(fileno, CHUNK_BYTES, at) for at in offsets)
+        return is_same and os.fstat(other).st_mtime_ns == before.st_mtime_ns
+    finally:
+        os.close(other)
 
 
 class LocalTreeSource:

@@ -203,7 +203,7 @@ class LocalTreeSink:
                 ours = Spot(staging, os.fsencode(self._staged.name))
             else:
                 ours = Spot(target.folder, self._arrived.name)
-            place(ours, target, self._replaced, lambda: beside(self._path))
+            place(ours, self._fileno(), target, self._replaced, lambda: beside(self._path))
         self._is_placed = True
 
     def _finish(self, size: int, replaced: os.stat_result | None) -> None:

@@ -18,10 +18,10 @@ from transfers.engine.tree.local.failures import names_to_read, names_to_write, 
 from transfers.engine.tree.local.folders import Folders, Names, open_folder
 from transfers.engine.tree.local.ground import Ground, beside
 from transfers.engine.tree.local.placing import place, remove_file, set_aside
-from transfers.engine.tree.local.reading import FILE_FLAGS, LocalTreeSource, opened, read, read_all
+from transfers.engine.tree.local.reading import LocalTreeSource, opened, read
 from transfers.engine.tree.local.renaming import Spot, look, unlink
 from transfers.engine.tree.local.sink import LocalTreeSink
-from transfers.engine.tree.local.versions import entry_of, is_listed
+from transfers.engine.tree.local.versions import entry_of
 from transfers.engine.tree.local.walk import entry_of_any, is_empty, walk
 from transfers.engine.tree.names import problem_of_path
 from transfers.errors import ChangedElsewhereError
@@ -76,15 +76,11 @@ class LocalTree:
         """Put a small file in its place; whatever else than `replaced` is there is kept beside it."""
         names = names_to_write(path)
         with writing(path), self._ground.target(names, make=True) as target, self._ground.staging_folder() as staging:
-            there = look(target)
-            twin = self._twin(path, target, there, content.content, replaced)
-            if twin is not None:
-                return twin
             staged = Spot(staging, secrets.token_hex(12).encode())
             fileno = _create(staged)
             try:
-                self._fill(fileno, content, there)
-                place(staged, target, replaced, lambda: beside(path))
+                self._fill(fileno, content, look(target))
+                place(staged, fileno, target, replaced, lambda: beside(path))
                 now_ns = time.time_ns()
                 return entry_of(path, os.fstat(fileno), now_ns)
             except BaseException:
@@ -120,6 +116,22 @@ class LocalTree:
         with writing("the folder"):
             self._folders.settle()
 
+    def sweep(self, older_than_seconds: float) -> int:
+        """Remove what has lain in the staging folder since then; no file of the tree is ever there."""
+        if not self._ground.staging.is_dir():
+            return 0
+        limit_ns = time.time_ns() - int(older_than_seconds * 10**9)
+        with writing("the staging folder"), self._ground.staging_folder() as staging, os.scandir(staging) as found:
+            # By the time that the kernel keeps itself: the other one is the source's own on a finished file.
+            old = [child.name for child in found if child.stat(follow_symlinks=False).st_ctime_ns <= limit_ns]
+            for name in old:
+                os.unlink(name, dir_fd=staging)
+        return len(old)
+
+    def sweep(self, older_than_seconds: float) -> None:
+        """Remove what lies in the staging folder, and that nobody has touched for so long."""
+        self._ground.sweep(older_than_seconds)
+
     def remove(self, entry: Entry) -> None:
         """Remove a file, or an empty folder, and then those above it that are empty."""
         names = names_to_write(entry.path)
@@ -140,24 +152,6 @@ class LocalTree:
             except OSError:  # not empty, or not ours to remove: it stays, and so do those above it
                 return
             self._folders.touched(names[: depth - 1])
-
-    def _twin(
-        self, path: str, target: Spot, there: os.stat_result | None, content: bytes, replaced: Entry | None
-    ) -> Entry | None:
-        """What is there when it has these very bytes, as after a crash just behind the writing of them."""
-        is_other = there is not None and (replaced is None or not is_listed(there, replaced))
-        if there is None or not is_other or not stat.S_ISREG(there.st_mode) or there.st_size != len(content):
-            return None
-        fileno = os.open(target.name, FILE_FLAGS, dir_fd=target.folder)
-        try:
-            now_ns = time.time_ns()
-            found = entry_of(path, os.fstat(fileno), now_ns)
-            if read_all(fileno, len(content)) != content or not is_listed(os.fstat(fileno), found):
-                return None
-            os.fsync(fileno)
-            return found
-        finally:
-            os.close(fileno)
 
     def _fill(self, fileno: int, content: Content, replaced: os.stat_result | None) -> None:
         write_all(fileno, memoryview(content.content), 0)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from transfers.engine.tree.base import Entry, Kind
-from transfers.engine.tree.local.failures import reading
+from transfers.engine.tree.local.failures import reading, reading_failure
 from transfers.engine.tree.local.folders import Folders, Names, identity, open_folder
 from transfers.engine.tree.local.versions import entry_of
 from transfers.engine.tree.names import MAX_PATH_BYTES
-from transfers.errors import SourceChangedError
+from transfers.errors import SourceChangedError, SourceRefusedError
 
 _CHANGED = "it was changed while it was listed"
 _SPECIAL = {
@@ -32,9 +32,13 @@ def walk(folders: Folders) -> Iterator[Entry]:
             root = folders.open(())
         except FileNotFoundError:
             return
+        except NotADirectoryError:
+            raise SourceRefusedError("the folder is none: it is a link, or a file") from None
     found = _Walk(folders, root)
     try:
         yield from found.entries()
+    except OSError as error:
+        raise reading_failure(found.path, error) from error
     finally:
         found.close()
 
@@ -74,20 +78,23 @@ class _Walk:
         self._levels: list[_Level] = []
 
     def entries(self) -> Iterator[Entry]:
-        with reading(""):
-            self._begin("", ())
+        self._begin("", ())
         while self._levels:
             level = self._levels[-1]
             while level.left:
                 name = level.left.pop()
-                with reading(level.path):
-                    entry = self._problem_of(level, name) or self._look(level, name)
+                entry = self._problem_of(level, name) or self._look(level, name)
                 if entry is not None:
                     yield entry
                     if entry.kind is Kind.FOLDER:
                         break
             else:
                 self._leave()
+
+    @property
+    def path(self) -> str:
+        """The folder that is being listed."""
+        return self._levels[-1].path if self._levels else ""
 
     def close(self) -> None:
         os.close(self._open)
