@@ -84,10 +84,11 @@ def check(request: CaseRequest) -> None:
     places.cloud_of(request.region)
 
 
-def create(*, user: User, request: CaseRequest, api_url: str = "", named: bool = True) -> tuple[Case, bool]:
+def create(*, user: User, request: CaseRequest, api_url: str | None = None, named: bool = True) -> tuple[Case, bool]:
     """The case that institution, patient and name stand for, and whether it was made just now.
 
-    Without an `api_url` this service is its case API, and names it unless `named` is false. NoSuchCaseError when it is
+    With an `api_url` of "" this service is its case API, as it is for a new one without any. Unless `named`, a new case
+    goes by no id yet, and one that is known is left as it is. NoSuchCaseError when it is
     another user's, CaseDiffersError when it is known otherwise, InvalidInputError for a prefix that is not free, and
     whatever `check` raises.
     """
@@ -100,22 +101,29 @@ def create(*, user: User, request: CaseRequest, api_url: str = "", named: bool =
             return _found_or_made(user, request, api_url, named=named)
 
 
-def _found_or_made(user: User, request: CaseRequest, api_url: str, *, named: bool) -> tuple[Case, bool]:
+def _found_or_made(user: User, request: CaseRequest, api_url: str | None, *, named: bool) -> tuple[Case, bool]:
     _one_at_a_time()
     triple = {"owner_group_id": request.owner_group_id, "pid": request.pid, "projectname": request.projectname}
     case = Case.objects.named(**triple).first()
     if request.uuid is not None and Case.objects.filter(uuid=request.uuid).exclude(**triple).exists():
         raise NoSuchCaseError("There is no such case.")
     if case is None:
-        return _made(user, request, api_url, named=named), True
+        return _made(user, request, api_url or "", named=named), True
     if not Case.objects.visible_to(user).filter(pk=case.pk).exists():
         raise NoSuchCaseError("There is no such case.")
     _compare(case, request)
-    case.api_url, case.lab_id, case.projecttype = api_url, request.lab_id, request.projecttype
-    if case.uuid is None and (request.uuid or (named and not api_url)):
+    if named:
+        _update(case, request, api_url)
+    return case, False
+
+
+def _update(case: Case, request: CaseRequest, api_url: str | None) -> None:
+    """Take over what may change of a case: with whom it is shared, what it is, and where it is known."""
+    case.api_url = case.api_url if api_url is None else api_url
+    case.lab_id, case.projecttype = request.lab_id, request.projecttype
+    if case.uuid is None and (request.uuid or not case.api_url):
         case.uuid = request.uuid or uuid.uuid4()
     case.save(update_fields=["api_url", "lab_id", "projecttype", "uuid"])
-    return case, False
 
 
 def _made(user: User, request: CaseRequest, api_url: str, *, named: bool) -> Case:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import transaction
@@ -57,7 +57,7 @@ class BatchWriter:
     def write(self, actions: Iterable[Action]) -> None:
         """Write all of these."""
         for action in actions:
-            self._add(action)
+            self._add(_printable(action) if "\0" in action.path else action)
         for stage in list(self._open):
             self._close(stage)
         self._flush()
@@ -125,6 +125,11 @@ class BatchWriter:
             Failure.objects.bulk_create(self._skipped, ignore_conflicts=True)
             self._job.case.manifest.forget(self._forgotten)
         self._rows, self._skipped, self._forgotten = [], [], []
+
+
+def _printable(action: Action) -> Action:
+    """The action where its path has a null character, which a store's keys may have, and PostgreSQL cannot keep."""
+    return replace(action, path=action.path.replace("\0", "\\0"), winner=None, loser=None, known=None)
 
 
 def bytes_of(action: Action) -> int:
