@@ -250,6 +250,21 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Case sync",
+                "items": [
+                    {
+                        "title": "Cases",
+                        "icon": "folder_shared",
+                        "link": reverse_lazy("admin:sync_case_changelist"),
+                    },
+                    {
+                        "title": "Syncs",
+                        "icon": "sync",
+                        "link": reverse_lazy("admin:sync_job_changelist"),
+                    },
+                ],
+            },
+            {
                 "title": "Tasks on IPFS",
                 "items": [
                     {

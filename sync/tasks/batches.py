@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from sync.models import Batch, Failure
+from sync.models.job import Phase
 from sync.plan import Action, Stage, Verb, shown, to_json
 from sync.tasks.legs import Leg
 from transfers import leases
@@ -18,6 +19,8 @@ from transfers.errors import Interrupted, Interruption, TransferError
 CLEAR, BRING, FINISH, DELETE, FOLDERS = range(5)
 """The stages of batches: large files are finished when all their parts were brought."""
 _STAGES = {Stage.CLEAR: CLEAR, Stage.BRING: BRING, Stage.DELETE: DELETE, Stage.FOLDERS: FOLDERS}
+SKIPPED = "skipped"
+"""The code of a failure that is no fault of this sync's: what is there cannot be synced."""
 MAX_ACTIONS = 200
 MAX_BYTES = 8 * SMALL_BYTES
 """What a batch has at most, in small files; a large one has a batch to itself."""
@@ -49,6 +52,8 @@ class BatchWriter:
         self._skipped: list[Failure] = []
         self._forgotten: list[str] = []
         self._number = self._job.batches.count()
+        # A dry run keeps the batches of both ways, the first copy's before the rest.
+        self._first_stage = 1 + FOLDERS if self._job.dry_run and leg.phase == Phase.SYNCING else 0
         self.files = 0
         """Files, and empty folders, that are to be done."""
         self.size = 0
@@ -68,7 +73,7 @@ class BatchWriter:
                 self._collect(action)
             return
         if action.verb == Verb.SKIP:
-            self._skipped.append(Failure(job=self._job, path=action.path, code="skipped", reason=action.reason))
+            self._skipped.append(Failure(job=self._job, path=action.path, code=SKIPPED, reason=action.reason))
         if action.verb == Verb.FORGET:
             self._forgotten.append(action.path)
         if action.verb in _NOTHING_TO_DO:
@@ -109,7 +114,9 @@ class BatchWriter:
     def _row(self, stage: int, actions: list[Action], **parts: Any) -> None:
         self._number += 1
         told = [known for action in actions if (known := self._told(action)) is not None]
-        self._rows.append(Batch(job=self._job, stage=stage, number=self._number, actions=told, **parts))
+        self._rows.append(
+            Batch(job=self._job, stage=self._first_stage + stage, number=self._number, actions=told, **parts)
+        )
         if len(self._rows) >= ROWS_AT_ONCE:
             self._flush()
 

@@ -19,7 +19,7 @@ from sync.models import Batch, Case, Failure, Job
 from sync.models.job import Desired, JobState, Phase
 from sync.plan import Action
 from sync.tasks.applying import work_off
-from sync.tasks.batches import BatchWriter
+from sync.tasks.batches import SKIPPED, BatchWriter
 from sync.tasks.events import tell_state
 from sync.tasks.legs import Leg, legs_of
 from transfers import leases, running
@@ -178,6 +178,8 @@ class _Holding:
                 bytes_before=done["size"],
                 files_done=done["files"],
                 bytes_done=done["size"],
+                files_total=done["files"],
+                bytes_total=done["size"],
             )
             if not self.job.dry_run:
                 self.job.batches.all().delete()
@@ -187,7 +189,7 @@ class _Holding:
 
     def _copied(self) -> None:
         """The first copy is whole: from now on the work goes on in the local folder."""
-        if not self.job.failures_count:
+        if not Failure.objects.filter(job=self.job).exclude(code=SKIPPED).exists():
             Case.objects.filter(pk=self.job.case_id).update(copied_at=Now())
 
     def _goes_on(self) -> bool:
