@@ -31,7 +31,7 @@ def polling(http: Application) -> Application:
             scope[polls.KEY] = key = polls.note_key(scope["raw_path"], scope["query_string"], scope["headers"])
             known = _known(scope["headers"])
             etag = await notes.standing(key) if known else None
-            if etag is not None and etag in known:
+            if etag is not None and etag in known and not polls.is_behind():
                 await _unchanged(etag, send)
                 return
         await http(scope, receive, send)
@@ -96,6 +96,7 @@ def _script() -> Any:
 
 
 async def _unchanged(etag: str, send: Send) -> None:
-    headers = [(b"etag", etag.encode()), (b"cache-control", polls.CACHE_CONTROL.encode())]
+    told = {"ETag": etag, "Cache-Control": polls.CACHE_CONTROL, "Vary": ", ".join(polls.VARY)}
+    headers = [(name.lower().encode(), value.encode()) for name, value in told.items()]
     await send({"type": "http.response.start", "status": HTTPStatus.NOT_MODIFIED.value, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

@@ -277,8 +277,8 @@ def _tells_upwards(opened: _Open, actions: list[Action]) -> int:
         told |= _Below.STUCK
     elif Verb.DELETE in verbs:
         told |= _Below.DELETES
-    elif row.loser.kind is Kind.FILE or row.loser.is_empty or not opened.below & _Below.DELETES:
-        told |= _Below.STAYS  # but of a folder in which files are deleted, those tell that stay
+    elif row.loser.kind is Kind.FILE or not opened.below & _Below.DELETES:
+        told |= _Below.STAYS  # of a folder in which something is deleted, only what stays in it can tell
     return told
 
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def shown(task: Task) -> dict[str, Any]:
-    """A task as the wire has it; one that was not fetched `with_source()` costs queries."""
+    """A task as the wire has it; one that was not fetched `in_full()` costs queries."""
     told = {"id": task.pk, "status": task.status, "percent": task.percent, **shown_source(task.source)}
     told |= _shown_block(task.block)
     told["created_at"] = _shown_time(task.created_at)
     if task.kind == "download":
-        told |= _shown_private(task.source, revoked=cast("DownloadTask", task).revoked)
+        told |= _shown_private(task.source, cast("DownloadTask", task))
     return told
 
 
@@ -48,8 +48,8 @@ def _shown_block(block: UploadTask) -> dict[str, Any]:
     return {"ip": block.ip, "file": block.file, "name": block.name, "size": block.size, "hash": block.hash}
 
 
-def _shown_private(source: Source, *, revoked: bool = False) -> dict[str, Any]:
-    """The private block; its hash only once it is there to be fetched, which is what clients wait for."""
+def _shown_private(source: Source, download: DownloadTask | None = None) -> dict[str, Any]:
+    """The private block; its hash only once it is there to be fetched, and only to a download that is granted."""
     private: PrivateUpload | None = getattr(source, "private_upload", None)
     if private is None:
         return {"private_status": 0, "private_name": "", "private_size": 0, "private_hash": ""}
@@ -57,8 +57,14 @@ def _shown_private(source: Source, *, revoked: bool = False) -> dict[str, Any]:
         "private_status": private.status,
         "private_name": private.name,
         "private_size": private.size,
-        "private_hash": "" if revoked else private.fetchable_hash,
+        "private_hash": _shown_hash(private, download),
     }
+
+
+def _shown_hash(private: PrivateUpload, download: DownloadTask | None) -> str:
+    if private.fetchable_hash and download and not download.granted:
+        return ""
+    return private.fetchable_hash
 
 
 def _shown_time(moment: datetime) -> str:

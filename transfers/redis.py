@@ -33,8 +33,13 @@ class Absence:
 
     def begin(self, error: redis.RedisError) -> None:
         """It has just failed to answer."""
-        log.debug("redis is away", error=type(error).__name__)
+        if not self:
+            log.debug("redis is away", error=type(error).__name__)
         self._until = time.monotonic() + AWAY_SECONDS
+
+    def end(self) -> None:
+        """It has just answered."""
+        self._until = 0.0
 
 
 class Redis:
@@ -45,13 +50,17 @@ class Redis:
 
     def ask(self, question: Callable[[redis.Redis], Any]) -> Any:
         """What Redis answers to the question; None while it is away."""
-        if self._away:
-            return None
+        return None if self._away else self.ask_again(question)
+
+    def ask_again(self, question: Callable[[redis.Redis], Any]) -> Any:
+        """What Redis answers, asked even if it has failed to only just now; None if it fails to again."""
         try:
-            return question(_client())
+            answer = question(_client())
         except redis.RedisError as error:
             self._away.begin(error)
             return None
+        self._away.end()
+        return answer
 
 
 def options() -> dict[str, Any]:

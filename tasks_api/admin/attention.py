@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin
@@ -14,11 +14,14 @@ from django.urls import reverse
 
 from tasks_api.admin.standing import link, rendered, since
 from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Task
+from tasks_api.models.task import TaskQuerySet
 from tasks_api.services import attention
 from transfers.admin import wording
 
 PARAMETER = "attention"
 WAITING, STUCK = "waiting", "stuck"
+SINCE = {WAITING: "waiting_since", STUCK: "updated_at"}
+"""The column that tells since when there is the need."""
 SHOWN = 20
 """Rows of each table; the list that it leads to has them all."""
 
@@ -82,14 +85,14 @@ class Need:
     def cells(self) -> list[list[Any]]:
         """The first rows, the longest need first."""
         related = {"user", "source__owner", "source__private_upload"} if self.need == WAITING else {"user", "source"}
-        rows = self._rows().select_related(*related).order_by("updated_at", "pk")[:SHOWN]
+        rows = self._rows().in_full().select_related(*related).order_by(SINCE[self.need], "pk")[:SHOWN]
         return [list(zip(self.heads, self._row(task), strict=True)) for task in rows]
 
-    def _rows(self) -> QuerySet[Any]:
-        return self.kind._default_manager.filter(condition(self.kind, self.need))
+    def _rows(self) -> TaskQuerySet:
+        return cast("TaskQuerySet", self.kind._default_manager.filter(condition(self.kind, self.need)))
 
     def _row(self, task: Task) -> list[Any]:
-        file, moment = link(task, task.source), since(task.updated_at)
+        file, moment = link(task, task.source), since(getattr(task, SINCE[self.need]))
         if self.need == WAITING:
             private = getattr(task.source, "private_upload", None)
             return [file, task.user, task.source.owner, moment, rendered("state", private)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -16,7 +18,24 @@ from tasks_api.admin.attention import AttentionFilter
 from tasks_api.admin.standing import link, rendered
 from tasks_api.admin.task import TaskAdmin
 from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, UploadTask
+from tasks_api.models.download import DownloadTaskQuerySet, is_granted
 from transfers.admin import wording
+
+
+class GrantFilter(admin.SimpleListFilter):
+    """By whether its user may download the source at present."""
+
+    title = "grant"
+    parameter_name = "grant"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002 - Django's
+        """Either way."""
+        return [("granted", "Granted"), ("revoked", "Revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002 - Django's
+        """Those, or all."""
+        conditions = {"granted": is_granted(), "revoked": ~is_granted()}
+        return queryset.filter(conditions.get(self.value() or "", Q()))
 
 
 @admin.register(DownloadTask)
@@ -28,7 +47,7 @@ class DownloadTaskAdmin(TaskAdmin):
         AttentionFilter,
         ("user", admin.RelatedOnlyFieldListFilter),
         ("source__owner", admin.RelatedOnlyFieldListFilter),
-        *("revoked", "updated_at", "created_at"),
+        *(GrantFilter, "updated_at", "created_at"),
     ]
     search_fields = [
         *("source__uuid", "source__name", "source__public_upload__hash", "source__private_upload__hash"),
@@ -43,8 +62,8 @@ class DownloadTaskAdmin(TaskAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DownloadTask]:
         """All, with what is shown of their sources."""
-        rows: QuerySet[DownloadTask] = super().get_queryset(request)
-        return rows.select_related("user", "series", "source__owner", "source__public_upload", "source__private_upload")
+        rows = cast("DownloadTaskQuerySet", super().get_queryset(request))
+        return rows.in_full().select_related("user", "series", "source__owner")
 
     @display(description="private block")
     def private_block(self, task: DownloadTask) -> str:

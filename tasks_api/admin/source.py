@@ -233,7 +233,7 @@ def _downloads_of(source: Source) -> str:
 
 
 def _latest_downloads(source: Source) -> list[dict[str, Any]]:
-    rows = DownloadTask.objects.filter(source=source).select_related("user")[:DOWNLOADS]
+    rows = DownloadTask.objects.filter(source=source).in_full().select_related("user")[:DOWNLOADS]
     return [
         {
             "user": link(task, task.user),

@@ -46,7 +46,7 @@ class Standing:
             state=worded(status),
             variant=VARIANTS.get(status, AT_WORK),
             percent=task.percent,
-            revoked=isinstance(task, DownloadTask) and task.revoked,
+            revoked=isinstance(task, DownloadTask) and not task.granted,
         )
 
     @property

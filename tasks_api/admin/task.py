@@ -71,7 +71,8 @@ class TaskAdmin(ReadOnlyAdmin):
 
     def get_ordering(self, request: HttpRequest) -> Any:
         """Newest first; of what needs somebody the longest need."""
-        return ["updated_at", "id"] if request.GET.get(attention.PARAMETER) else ["-id"]
+        since = attention.SINCE.get(request.GET.get(attention.PARAMETER, ""))
+        return [since, "id"] if since in {field.name for field in self.opts.fields} else ["-id"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The list, with a way to the tasks of each state."""

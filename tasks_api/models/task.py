@@ -55,13 +55,17 @@ class TaskQuerySet(models.QuerySet[Any]):
         """The user's own."""
         return self.filter(user=user)
 
-    def reportable_by(self, user: Any) -> Self:
-        """Those that this user may report on: the user's own, and for staff all."""
+    def listed_to(self, user: Any) -> Self:
+        """Those that lists show this user: the user's own, and to staff all."""
         return self.all() if user.is_staff else self.of(user)
 
     def with_source(self) -> Self:
-        """Fetch with each all that is shown of it."""
+        """Fetch its source with each."""
         return self.select_related("source")
+
+    def in_full(self) -> Self:
+        """Fetch with each all that is shown of it."""
+        return self.with_source()
 
 
 class Task(models.Model):
@@ -85,6 +89,8 @@ class Task(models.Model):
     """What the wire calls tasks of this kind."""
     states: ClassVar[Sequence[Status]]
     """What a task of this kind may report, in the order of its progress; and failed besides."""
+    shown_since: ClassVar[str] = "updated_at"
+    """The column that tells since when all that is shown of a task has been so."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="%(class)ss", db_index=False
@@ -106,16 +112,10 @@ class Task(models.Model):
             """The block that is named in what is shown of the task."""
 
     class Meta:
-        """Newest first; each list has an index with its filter in front of its order."""
+        """Newest first."""
 
         abstract = True
         ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["user", "id"], name="%(class)s_user"),
-            models.Index(fields=["user", "status", "id"], name="%(class)s_user_status"),
-            models.Index(fields=["user", "series", "id"], name="%(class)s_user_series"),
-            models.Index(fields=["user", "updated_at", "id"], name="%(class)s_user_updated"),
-        ]
 
     def __str__(self) -> str:
         return f"{self.source} ({self.get_status_display()})"
@@ -160,11 +160,15 @@ class Task(models.Model):
 
     def _write(self, where: Q, changed: Mapping[str, Any]) -> bool:
         rows = type(self)._default_manager.filter(where, pk=self.pk)
-        if not rows.update(revision=F("revision") + 1, updated_at=Now(), **changed):
+        if not rows.update(revision=F("revision") + 1, **self._moments(changed), **changed):
             return False
         for name, value in {**changed, "revision": self.revision + 1}.items():
             setattr(self, name, value)
         return True
+
+    def _moments(self, changed: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - it matters to some kinds
+        """The times that are written with a change."""
+        return {"updated_at": Now()}
 
     def _percent(self, report: Report) -> int:
         """A new state begins at 0 unless it is told otherwise; one that failed, failed where it was."""
@@ -196,6 +200,19 @@ def task_rules(states: Sequence[Status]) -> list[models.BaseConstraint]:
             condition=~Q(status=Status.COMPLETED) | Q(percent=WHOLE), name="%(class)s_completed_whole"
         ),
     ]
+
+
+def list_indexes(shown_since: str = "updated_at", *, for_staff: bool) -> list[models.Index]:
+    """An index for each list of a kind, with its filter in front of its order; staff's lists have no user in front."""
+    filters = ("status", "series", shown_since)
+    columns = [("user",), *(("user", column) for column in filters)]
+    if for_staff:
+        columns += [(column,) for column in filters]
+    return [models.Index(fields=[*names, "id"], name=_index_name(names)) for names in columns]
+
+
+def _index_name(columns: Sequence[str]) -> str:
+    return "_".join(("%(class)s", *(column.removesuffix("_at") for column in columns)))
 
 
 def _listed(statuses: Sequence[Status]) -> str:

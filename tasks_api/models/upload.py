@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
@@ -11,7 +11,7 @@ from django.db.models import Q
 from tasks_api import wording
 from tasks_api.cids import MAX_CID_CHARS
 from tasks_api.models.source import Source
-from tasks_api.models.task import Status, Task, TaskQuerySet, task_rules
+from tasks_api.models.task import Status, Task, TaskQuerySet, list_indexes, task_rules
 from transfers.errors import InvalidInputError
 
 PUBLIC_STATES = (Status.NOT_STARTED, Status.SPLITTING, Status.ENCRYPTING, Status.UPLOADING, Status.COMPLETED)
@@ -26,8 +26,6 @@ class UploadTask(Task):
     hash = models.CharField(max_length=MAX_CID_CHARS, blank=True, help_text="The block's CID.")
     size = models.PositiveBigIntegerField(default=0, help_text="Bytes; 0 while unknown.")
     ip = models.CharField("IPFS address", max_length=255, blank=True, help_text="Of the machine that uploads.")
-
-    objects = TaskQuerySet.as_manager()
 
     class Meta(Task.Meta):
         """As for all tasks."""
@@ -66,10 +64,21 @@ class PublicUpload(UploadTask):
 
     source = models.OneToOneField(Source, on_delete=models.CASCADE, related_name="public_upload")
 
+    objects = TaskQuerySet.as_manager()
+
     class Meta(UploadTask.Meta):
         """One per source."""
 
         constraints = upload_rules(PUBLIC_STATES)
+        indexes = list_indexes(for_staff=True)
+
+
+class PrivateUploadQuerySet(TaskQuerySet):
+    """The ways to find uploads of private blocks."""
+
+    def listed_to(self, user: Any) -> Self:
+        """The user's own: what is to do is to be done by the one who has the block, also where that is staff."""
+        return self.of(user)
 
 
 class PrivateUpload(UploadTask):
@@ -80,10 +89,13 @@ class PrivateUpload(UploadTask):
 
     source = models.OneToOneField(Source, on_delete=models.CASCADE, related_name="private_upload")
 
+    objects = PrivateUploadQuerySet.as_manager()
+
     class Meta(UploadTask.Meta):
         """One per source."""
 
         constraints = upload_rules(PRIVATE_STATES)
+        indexes = list_indexes(for_staff=False)
 
     def mark_reopened(self) -> bool:
         """completed or failed → not started: the block is to be uploaded again, and nobody is told of the old one."""

@@ -8,16 +8,17 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Status, Task
+from tasks_api.models.download import is_granted
 
-_NEEDS_PRIVATE = Q(status__in=(Status.WAITING, Status.FETCHING_KEY)) | Q(status=Status.DOWNLOADING, percent=100)
-WAITING = _NEEDS_PRIVATE & ~Q(source__private_upload__status=Status.COMPLETED) & Q(revoked=False)
+_NEEDS_PRIVATE = Q(waiting_since__isnull=False)
+WAITING = _NEEDS_PRIVATE & ~Q(source__private_upload__status=Status.COMPLETED) & is_granted()
 """The downloads that have the public block, and cannot go on before the source's owner uploads the private one."""
 
 _AT_WORK: dict[type[Task], Q] = {
     PublicUpload: ~Q(status__in=(Status.COMPLETED, Status.FAILED)),
     # One that has not begun waits for a person, who may take days.
     PrivateUpload: Q(status=Status.UPLOADING),
-    DownloadTask: ~Q(status__in=(Status.COMPLETED, Status.FAILED)) & Q(revoked=False) & ~WAITING,
+    DownloadTask: ~Q(status__in=(Status.COMPLETED, Status.FAILED)) & is_granted() & ~WAITING,
 }
 
 

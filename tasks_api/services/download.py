@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Now
 
 from tasks_api import progress
 from tasks_api.models import DownloadTask, Grant, Source, Status
@@ -23,18 +21,20 @@ def create(*, user: User, source_id: int) -> DownloadTask:
     source = Source.objects.select_related("public_upload").filter(pk=source_id).first()
     if source is None:
         raise NoSuchTaskError("There is no such source.")
-    if not _is_granted(user, source):
+    if not Source.objects.granted_to(user).filter(pk=source.pk).exists():
         raise NotGrantedError("The owner of this source has not granted it to you.")
     if source.public_upload.status != Status.COMPLETED:
         raise SourceIncompleteError("The public block of this source has not been uploaded yet.")
-    rows = DownloadTask.objects.filter(user=user, source=source)
-    if not rows.live().exists():
-        new = DownloadTask(user=user, source=source, series_id=source.series_id)
-        DownloadTask.objects.bulk_create([new], ignore_conflicts=True)  # of twins at once, one is the live one
-        tell((), seen_by=[user.pk])
+    rows = DownloadTask.objects.filter(user=user, source=source).with_source()
+    known: DownloadTask | None = rows.live().first()
+    if known:
+        return known
+    new = DownloadTask(user=user, source=source, series_id=source.series_id)
+    DownloadTask.objects.bulk_create([new], ignore_conflicts=True)  # of twins at once, one is the live one
+    tell((), seen_by=[user.pk])
     # One that ended this very moment was live when it was asked for.
-    download: DownloadTask = rows.with_source().latest("id")
-    return download
+    made: DownloadTask = rows.live().first() or rows.latest("id")
+    return made
 
 
 def downloadable(*, user: User, series_id: int) -> SourceQuerySet:
@@ -46,8 +46,9 @@ def downloadable(*, user: User, series_id: int) -> SourceQuerySet:
 @transaction.atomic
 def grant(*, source: Source, user: User, granted_by: User) -> None:
     """Let the user download the source."""
-    Grant.objects.bulk_create([Grant(source=source, user=user, granted_by=granted_by)], ignore_conflicts=True)
-    _mark_revoked(source, user, revoked=False)
+    _, made = Grant.objects.get_or_create(source=source, user=user, defaults={"granted_by": granted_by})
+    if made:
+        _follow(source, user)
 
 
 @transaction.atomic
@@ -56,20 +57,13 @@ def revoke(*, source: Source, user: User) -> bool:
     removed, _ = Grant.objects.filter(source=source, user=user).delete()
     if not removed:
         return False
-    if not (user.is_staff or source.owner_id == user.pk):
-        _mark_revoked(source, user, revoked=True)
+    _follow(source, user)
     return True
 
 
-def _is_granted(user: User, source: Source) -> bool:
-    """Whether the user may download it; a grant that says so stays until the transaction ends."""
-    if user.is_staff or source.owner_id == user.pk:
-        return True
-    return Grant.objects.select_for_update().filter(source=source, user=user).first() is not None
-
-
-def _mark_revoked(source: Source, user: User, *, revoked: bool) -> None:
+def _follow(source: Source, user: User) -> None:
+    """Tell of the user's downloads of the source, whose grant has changed."""
     downloads = DownloadTask.objects.filter(source=source, user=user)
-    downloads.filter(revoked=not revoked).update(revoked=revoked, revision=F("revision") + 1, updated_at=Now())
-    events = [progress.task_update(download) for download in downloads.live().with_source()]
+    downloads.touch("shown_at", "updated_at")  # its client, which could report nothing, is given its time again
+    events = [progress.task_update(download) for download in downloads.live().in_full()]
     tell(events, seen_by=[user.pk, source.owner_id])

@@ -45,14 +45,15 @@ def find(kind: type[TaskT], *, user: User, task_id: int) -> TaskT:
 
 
 def listed(kind: type[Task], *, user: User, filters: Filters) -> TaskQuerySet:
-    """The user's own tasks that the filters let through, to be shown: newest first, or those that changed last."""
-    rows = _rows(kind).of(user).with_source()
+    """What this user's list has of the kind, and the filters let through: newest first, or what changed last."""
+    rows = _rows(kind).listed_to(user).in_full()
     if filters.statuses:
         rows = rows.filter(status__in=filters.statuses)
     if filters.series_id is not None:
         rows = rows.filter(series=filters.series_id)
     if filters.updated_since is not None:
-        rows = rows.filter(updated_at__gte=filters.updated_since).order_by("-updated_at", "-id")
+        since = kind.shown_since
+        rows = rows.filter(**{f"{since}__gte": filters.updated_since}).order_by(f"-{since}", "-id")
     return rows
 
 
@@ -85,9 +86,12 @@ def mark_failed(*, task: Task) -> bool:
 def reopen(*, upload: PrivateUpload) -> bool:
     """Have a private block that has ended uploaded again; False when its upload has not ended."""
     held = _locked(PrivateUpload, upload.pk)
+    was_there = held.status == Status.COMPLETED
     if not held.mark_reopened():
         return False
     _follow(held, {"status": held.status})
+    if was_there:  # only now does anybody wait for it
+        DownloadTask.objects.filter(source=held.source_id, waiting_since__isnull=False).touch("waiting_since")
     return True
 
 
@@ -96,7 +100,8 @@ def _rows(kind: type[Task]) -> TaskQuerySet:
 
 
 def _locked(kind: type[TaskT], task_id: int) -> TaskT:
-    """The task as it is shown, and nobody else's to change until the transaction ends."""
+    """The task with its source, and nobody else's to change until the transaction ends."""
+    # Not in full: a statement that waits for the row has seen the grants as they were before it waited.
     rows = _rows(kind).with_source().select_for_update(of=("self",))
     task: TaskT | None = rows.filter(pk=task_id).first()
     if task is None:
@@ -138,9 +143,10 @@ def _nothing(task: Any, changed: Mapping[str, Any]) -> Iterable[ProgressEvent]: 
 
 
 def _after_public(upload: PublicUpload, changed: Mapping[str, Any]) -> Iterable[ProgressEvent]:
-    """The private block is to be uploaded once the public one is there."""
+    """The private block is to be uploaded once the public one is there, from the same folder until told otherwise."""
     if changed.get("status") == Status.COMPLETED:
-        private = PrivateUpload(source=upload.source, user_id=upload.user_id, series_id=upload.series_id)
+        owned = {"user_id": upload.user_id, "series_id": upload.series_id}
+        private = PrivateUpload(source=upload.source, **owned, file=upload.file)
         PrivateUpload.objects.bulk_create([private], ignore_conflicts=True)
     return ()
 
@@ -149,8 +155,9 @@ def _after_private(upload: PrivateUpload, changed: Mapping[str, Any]) -> Iterabl
     """Whoever downloads the source is told what has become of its private block."""
     if not _SHOWN_TO_DOWNLOADERS.intersection(changed):
         return []
-    downloads = DownloadTask.objects.live().filter(source=upload.source_id).with_source()
-    return [progress.task_update(download) for download in downloads]
+    downloads = DownloadTask.objects.filter(source=upload.source_id)
+    downloads.touch("shown_at")
+    return [progress.task_update(download) for download in downloads.live().in_full()]
 
 
 _AFTER: Mapping[type[Task], Callable[[Any, Mapping[str, Any]], Iterable[ProgressEvent]]] = {

@@ -50,16 +50,17 @@ class TasksAPIView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse what no body here needs, once it is known who asks."""
+        poll = self._poll(request)  # first, or what becomes of the user meanwhile would be noted as what there is
         super().initial(request, *args, **kwargs)
         length = request.META.get("CONTENT_LENGTH") or "0"
         if not length.isdecimal() or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise RequestDataTooBig
-        self.poll = self._poll(request)
+        self.poll = poll and poll.seeing(polls.topic_of(self.caller(request)))
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Say what the answer depends on, and answer those who have it already in short."""
         final = super().finalize_response(request, response, *args, **kwargs)
-        patch_vary_headers(final, ("Accept-Language", "Authorization", "Cookie"))
+        patch_vary_headers(final, polls.VARY)
         final.headers.setdefault("Content-Language", "zh-CN" if translation.get_language() != wording.ENGLISH else "en")
         if request.method in ("GET", "HEAD") and self.conditional and final.status_code == status.HTTP_200_OK:
             final.headers.setdefault("Cache-Control", polls.CACHE_CONTROL)
@@ -71,7 +72,7 @@ class TasksAPIView(APIView):
     def _poll(self, request: Request) -> Poll | None:
         """What the request began, if its answer may be asked about again."""
         key = request.META.get("asgi.scope", {}).get(polls.KEY)
-        return polls.begin(key, polls.topic_of(self.caller(request))) if key and self.conditional else None
+        return polls.begin(key) if key and self.conditional else None
 
     @staticmethod
     def caller(request: Request) -> User:

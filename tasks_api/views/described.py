@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from django.utils import translation
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -18,10 +19,12 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from tasks_api import wording
 from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Task
 from tasks_api.models.source import MAX_ID
 from tasks_api.serializers.fields import CidField, NumberField, TextField
 from tasks_api.serializers.task import (
+    MAX_PAGE_SIZE,
     MAX_STATUS,
     DownloadableSourceSerializer,
     DownloadTaskSerializer,
@@ -32,7 +35,9 @@ from tasks_api.serializers.task import (
     UploadReportSerializer,
     UploadTaskSerializer,
     UserSerializer,
+    status_choices,
 )
+from tasks_api.views.base import PAGE_SIZE, WHOLE_LIST
 
 ViewT = TypeVar("ViewT", bound=type[APIView])
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
@@ -67,9 +72,15 @@ _UPLOAD: dict[str, Any] = {
 }
 _PRIVATE = {"private_status": 0, "private_name": "仙剑奇侠传-电视版（第21集）", "private_size": 0, "private_hash": ""}
 _DOWNLOAD = {**_UPLOAD, **_PRIVATE}
-_CHOICES = [
-    {"code": code, "name": name} for code, name in ((0, "未开始"), (3, "上载中"), (8, "已完成"), (9, "出现错误"))
-]
+_ME = {
+    "id": 7,
+    "username": "ann",
+    "name": "Ann Lee",
+    "first_name": "Ann",
+    "last_name": "Lee",
+    "email": "ann@studio.example",
+    "is_staff": False,
+}
 _REPORTED = {name: _UPLOAD[name] for name in ("name", "file", "hash", "size", "ip")}
 
 _LANGUAGE = OpenApiParameter(
@@ -77,13 +88,24 @@ _LANGUAGE = OpenApiParameter(
 )
 _CONDITION = OpenApiParameter("If-None-Match", str, "header", description="An `ETag` that an answer here came with.")
 _ETAG = OpenApiParameter("ETag", str, "header", response=[200, 304], description="Of the bytes of the answer.")
+_RETRY_AFTER = OpenApiParameter(
+    "Retry-After", {"type": "integer", "minimum": 1}, "header", response=[503], description="Seconds."
+)
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
 _ID = OpenApiParameter("id", _NUMBER, "path")
 _NOT_MODIFIED = OpenApiResponse(None, "As `If-None-Match` has it.")
+
+
+# OpenAPI 3.0 has no type for it, and an `enum` of its own would lose it on the way.
+@extend_schema_field({"allOf": [{"enum": [None]}], "description": "null"})
+class _Null(serializers.JSONField):
+    """Always null."""
+
+
 _FAILURE = inline_serializer(
     "TaskFailure",
     {
-        "data": serializers.JSONField(allow_null=True, help_text="null"),
+        "data": _Null(),
         "message": serializers.CharField(help_text="For the user."),
         "errors": serializers.DictField(
             child=serializers.ListField(child=serializers.CharField()), help_text="Texts by field."
@@ -164,7 +186,7 @@ def _operation(
 ) -> Callable[[Any], Any]:
     responses: dict[Any, Any] = {(200, "application/json"): answer}
     responses |= {(status, "application/json"): _FAILURE for status in (401, 403, 404, 406, 413, 503, *statuses)}
-    parameters = [*options.pop("parameters", ()), _LANGUAGE]
+    parameters = [*options.pop("parameters", ()), _LANGUAGE, _RETRY_AFTER]
     if conditional:
         parameters += [_CONDITION, _ETAG]
         responses[304] = _NOT_MODIFIED
@@ -175,7 +197,14 @@ def _views(**operations: Any) -> Callable[[ViewT], ViewT]:
     return extend_schema_view(**operations)
 
 
-def _list(name: str, shown: Any, kind: type[Task], example: dict[str, Any]) -> Callable[[Any], Any]:
+def _choices(kind: type[Task]) -> list[dict[str, Any]]:
+    with translation.override(wording.CHINESE):
+        return status_choices(kind)
+
+
+def _list(
+    name: str, shown: Any, kind: type[Task], example: dict[str, Any], *, lists: str, page_size: int = PAGE_SIZE
+) -> Callable[[Any], Any]:
     filters = [
         OpenApiParameter("status", _or_empty(_states(kind))),
         OpenApiParameter("series_id", _or_empty({**_NUMBER, "minimum": 1})),
@@ -185,8 +214,16 @@ def _list(name: str, shown: Any, kind: type[Task], example: dict[str, Any]) -> C
     answer = _envelope(
         f"{shown.__name__.removesuffix('Serializer')}{name.title().replace('_', '')}", shown(many=True), _TASK_META
     )
-    meta = {"count": 1, "page": 1, "page_size": 50, "status_choices": _CHOICES}
-    return _operation(name, answer, (400,), conditional=True, parameters=filters, examples=_answer([example], meta))
+    meta = {"count": 1, "page": 1, "page_size": page_size, "status_choices": _choices(kind)}
+    order = "The newest first, or with `updated_since` what changed last."
+    pages = f"A page has {page_size:,} rows unless `page_size` says otherwise, which may be up to {MAX_PAGE_SIZE}."
+    return _operation(
+        *(name, answer, (400,)),
+        conditional=True,
+        description=f"{lists} {order} {pages}",
+        parameters=filters,
+        examples=_answer([example], meta),
+    )
 
 
 def _one(
@@ -207,7 +244,10 @@ def _one(
 
 
 public_uploads = _views(
-    get=_list("public_upload_list", UploadTaskSerializer, PublicUpload, _UPLOAD),
+    get=_list(
+        *("public_upload_list", UploadTaskSerializer, PublicUpload, _UPLOAD),
+        lists="List the caller's own uploads of public blocks, or to staff everybody's.",
+    ),
     post=_operation(
         "public_upload_create",
         _UPLOAD_ANSWER,
@@ -223,8 +263,20 @@ public_uploads = _views(
         ],
     ),
 )
-private_uploads = _views(get=_list("private_upload_list", UploadTaskSerializer, PrivateUpload, _UPLOAD))
-downloads = _views(get=_list("download_task_list", DownloadTaskSerializer, DownloadTask, _DOWNLOAD))
+private_uploads = _views(
+    get=_list(
+        *("private_upload_list", UploadTaskSerializer, PrivateUpload, _UPLOAD),
+        lists="List the private blocks that the caller has still to upload: without `status`, those at 8 are left out.",
+        page_size=WHOLE_LIST,
+    )
+)
+downloads = _views(
+    get=_list(
+        *("download_task_list", DownloadTaskSerializer, DownloadTask, _DOWNLOAD),
+        lists="List the caller's own downloads, or to staff everybody's. One has changed also when its private block "
+        "or its grant has.",
+    )
+)
 public_upload = _one(
     *("public_upload", _UPLOAD_ANSWER, _report(PublicUpload, UploadReportSerializer)),
     *(_UPLOAD, {"status": 8, "percent": 100, **_REPORTED}),
@@ -254,7 +306,15 @@ new_download = _views(
         examples=[OpenApiExample("A source", value={"source_id": 233}, request_only=True), *_answer(_DOWNLOAD)],
     ),
 )
-me = _views(get=_operation("user_me", _envelope("UserAnswer", UserSerializer()), (), conditional=True))
+me = _views(
+    get=_operation(
+        *("user_me", _envelope("UserAnswer", UserSerializer()), ()),
+        conditional=True,
+        examples=[
+            OpenApiExample("A user", value={"data": _ME, "message": ""}, response_only=True, status_codes=["200"])
+        ],
+    )
+)
 series_sources = _views(
     get=_operation(
         "series_sources",
@@ -264,7 +324,7 @@ series_sources = _views(
         parameters=[_ID, PageSerializer],
         examples=_answer(
             [{name: value for name, value in _DOWNLOAD.items() if name not in ("id", "status", "percent")}],
-            {"count": 1, "page": 1, "page_size": 1000},
+            {"count": 1, "page": 1, "page_size": WHOLE_LIST},
         ),
     )
 )

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -44,12 +46,12 @@ class TaskAPIView(TasksAPIView):
 
 
 class TaskListView(TaskAPIView):
-    """The caller's tasks of one kind."""
+    """Tasks of one kind: the caller's own, or to staff all."""
 
     page_size = PAGE_SIZE
 
     def get(self, request: Request) -> Response:
-        """List the caller's own tasks, newest first."""
+        """List them, the newest or what changed last first."""
         page, meta = self.paged(request, self.rows(request), self.page_size)
         data = self.shown(page, many=True).data
         return Response(success(data, {**meta, "status_choices": status_choices(self.kind)}))
@@ -147,6 +149,7 @@ class NewDownloadView(TaskAPIView):
 
     def get(self, request: Request) -> Response:
         """Begin a download of a source, named in the query or in a body; the live one when there is one."""
+        _require_own_site(request)
         return self._create(request, request.query_params if "source_id" in request.query_params else request.data)
 
     def post(self, request: Request) -> Response:
@@ -156,3 +159,13 @@ class NewDownloadView(TaskAPIView):
     def _create(self, request: Request, fields: Any) -> Response:
         source_id = self.parsed(SourceIdSerializer, fields)
         return self.one(downloads.create(user=self.caller(request), source_id=source_id))
+
+
+def _require_own_site(request: Request) -> None:
+    """Refuse a session's cookie that a browser sends along for another site: no CSRF token guards a GET."""
+    if not isinstance(request.successful_authenticator, SessionAuthentication):
+        return
+    # To its own site a browser sends no Origin with a GET, so those that say nothing else are told by that they do.
+    unsaid = "cross-site" if "Origin" in request.headers else "none"
+    if request.headers.get("Sec-Fetch-Site", unsaid) not in ("same-origin", "none"):
+        raise PermissionDenied("The session cookie is not taken from another site.")

@@ -6,10 +6,12 @@ import itertools
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.test import Client
 from knox.models import AuthToken
 
 from tasks_api.models import DownloadTask, Grant, PrivateUpload, PublicUpload, Series, Source, Status, Task
+from tasks_api.models.download import needs_private
 
 CID = "QmTxvr8VXe37apeBjyPeAGZi5JiRSbwn8mr2DuuqR517Lo"
 CID_V1 = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
@@ -49,14 +51,18 @@ def new_task(kind: type[TaskT], user: User, **facts: Any) -> TaskT:
     return rows.get()
 
 
-def new_download(source: Source, user: User, **facts: Any) -> DownloadTask:
-    """A download of the source by the user."""
+def new_download(source: Source, user: User, *, granted: bool = True, **facts: Any) -> DownloadTask:
+    """A download of the source by the user; one that needs the private block has just begun to."""
+    if granted and user.pk != source.owner_id:
+        grant(source, user)
+    if needs_private(facts.get("status", 0), facts.get("percent", 0)):
+        facts = {"waiting_since": Now(), **facts}
     return _task(DownloadTask, source, user, **facts)
 
 
 def grant(source: Source, user: User) -> None:
     """Let the user download the source."""
-    Grant.objects.create(source=source, user=user)
+    Grant.objects.get_or_create(source=source, user=user)
 
 
 def client_of(user: User, **headers: str) -> Client:

@@ -20,7 +20,7 @@ from pytest_django.fixtures import Settings
 
 from tasks_api import services
 from tasks_api.admin.grants import MOST
-from tasks_api.models import DownloadTask, Grant, PrivateUpload, PublicUpload, Series, Source, Status, Task
+from tasks_api.models import DownloadTask, Grant, PrivateUpload, PublicUpload, Report, Series, Source, Status, Task
 from tasks_api.services import task as tasks
 from tests.integration.tasks_api.rows import CID, CID_V1, grant, new_download, new_source, new_task
 from tests.integration.transfers.rows import use
@@ -130,8 +130,10 @@ def table(known: int, *rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def aged(task: Task, **age: float) -> Task:
-    """The task, as if its last change had been so long ago."""
-    type(task)._default_manager.filter(pk=task.pk).update(updated_at=timezone.now() - timedelta(**age))
+    """The task, as if its last change had been so long ago, and as if what waits had begun to then."""
+    moment = timezone.now() - timedelta(**age)
+    waits = {"waiting_since": moment} if getattr(task, "waiting_since", None) else {}
+    type(task)._default_manager.filter(pk=task.pk).update(updated_at=moment, **waits)
     task.refresh_from_db()
     return task
 
@@ -158,7 +160,7 @@ def test_the_list_of_uploads_tells_what_is_known(admin_client: Client, ann: User
 def test_the_list_of_downloads_tells_whose_block_is_needed(admin_client: Client, ann: User, berta: User) -> None:
     source = new_source(ann)
     private_of(source, status=3, percent=5)
-    new_download(source, berta, status=4, percent=37, revoked=True)
+    new_download(source, berta, status=4, percent=37, granted=False)
     html = words(text(admin_client.get(LISTS[DownloadTask])))
     assert f"{source.name} series 7 berta ann downloading revoked 37 % uploading" in html
 
@@ -223,18 +225,36 @@ def test_the_search_finds_tasks_by(kind: type[Task], term: str, admin_client: Cl
         *((kind, "user__id__exact") for kind in LISTS),
         (DownloadTask, "source__owner__id__exact"),
         (PublicUpload, "updated_at__gte"),
-        (DownloadTask, "revoked__exact"),
         (DownloadTask, "source__id__exact"),
     ],
 )
 def test_the_filters_narrow(kind: type[Task], query: str, admin_client: Client, ann: User, berta: User) -> None:
     one, other = new_task(kind, ann), new_task(kind, berta)
-    values = {"updated_at__gte": NOW.isoformat(), "revoked__exact": "1", "source__id__exact": one.source_id}
+    values = {"updated_at__gte": NOW.isoformat(), "source__id__exact": one.source_id}
     aged(other, days=3)
-    if kind is DownloadTask:
-        DownloadTask.objects.filter(pk=one.pk).update(revoked=True)
     html = text(admin_client.get(LISTS[kind], {query: values.get(query, ann.pk)}))
     assert named(html, one.source, other.source) == {one.source.name}
+
+
+def test_downloads_are_narrowed_by_what_is_granted_at_present(
+    admin_client: Client, admin_user: User, ann: User, berta: User
+) -> None:
+    downloads = {
+        "owner": new_download(new_source(ann), ann),
+        "granted": new_download(new_source(ann), berta),
+        "revoked": new_download(new_source(ann), berta, granted=False),
+        "staff": new_download(new_source(ann), admin_user, granted=False),
+    }
+
+    def found(value: str) -> set[str]:
+        html = text(admin_client.get(LISTS[DownloadTask], {"grant": value}))
+        return {name for name, download in downloads.items() if f"{download.source.name}<" in html}
+
+    assert found("revoked") == {"revoked"}
+    assert found("granted") == {"owner", "granted", "staff"}
+    html = words(text(admin_client.get(LISTS[DownloadTask], {"_facets": "True"})))
+    assert "Granted (3)" in html
+    assert "Revoked (1)" in html
 
 
 @pytest.mark.parametrize("path", [*LISTS.values(), SOURCES, SERIES])
@@ -243,7 +263,7 @@ def test_no_address_breaks_a_list(value: str, path: str, admin_client: Client, a
     new_task(DownloadTask, ann)
     for name in (
         *("status__exact", "attention", "user__id__exact", "source__id__exact", "series__id__exact", "updated_at__gte"),
-        *("public_upload", "grants__user__id__exact", "revoked__exact", "q", "p", "o"),
+        *("public_upload", "grants__user__id__exact", "grant", "q", "p", "o"),
     ):
         assert admin_client.get(path, {name: value}).status_code in (200, 302), name
 
@@ -270,30 +290,30 @@ def test_the_filters_count(path: str, expected: list[str], admin_client: Client,
 
 
 @pytest.mark.parametrize(
-    ("status", "percent", "private", "revoked", "waits"),
+    ("status", "percent", "private", "granted", "waits"),
     [
-        (5, 0, 0, False, True),
-        (5, 0, 3, False, True),
-        (5, 0, 9, False, True),
-        (5, 0, None, False, True),
-        (5, 0, 8, False, False),
-        (5, 0, 0, True, False),
-        (4, 100, 0, False, True),
-        (4, 99, 0, False, False),
-        (4, 100, 8, False, False),
-        (6, 10, 0, False, True),
-        (6, 10, 8, False, False),
-        (0, 0, 0, False, False),
-        (7, 0, 0, False, False),
-        (8, 100, 0, False, False),
-        (9, 100, 0, False, False),
+        (5, 0, 0, True, True),
+        (5, 0, 3, True, True),
+        (5, 0, 9, True, True),
+        (5, 0, None, True, True),
+        (5, 0, 8, True, False),
+        (5, 0, 0, False, False),
+        (4, 100, 0, True, True),
+        (4, 99, 0, True, False),
+        (4, 100, 8, True, False),
+        (6, 10, 0, True, True),
+        (6, 10, 8, True, False),
+        (0, 0, 0, True, False),
+        (7, 0, 0, True, False),
+        (8, 100, 0, True, False),
+        (9, 100, 0, True, False),
     ],
 )
 def test_who_waits_for_whose_private_block(  # noqa: PLR0917 - a table
     status: int,
     percent: int,
     private: int | None,
-    revoked: bool,  # noqa: FBT001 - a table
+    granted: bool,  # noqa: FBT001 - a table
     waits: bool,  # noqa: FBT001 - a table
     admin_client: Client,
     ann: User,
@@ -304,7 +324,7 @@ def test_who_waits_for_whose_private_block(  # noqa: PLR0917 - a table
         PrivateUpload.objects.all().delete()
     else:
         private_of(source, status=private, percent=100 if private == 8 else 0, hash=CID, size=1)
-    aged(new_download(source, berta, status=status, percent=percent, revoked=revoked), hours=30)
+    aged(new_download(source, berta, status=status, percent=percent, granted=granted), hours=30)
     page = text(admin_client.get(ATTENTION))
     listed = text(admin_client.get(LISTS[DownloadTask], {"attention": "waiting"}))
     assert (f"{source.name} berta ann" in words(page)) is waits
@@ -319,7 +339,6 @@ def test_who_waits_for_whose_private_block(  # noqa: PLR0917 - a table
         *((PrivateUpload, {"status": status}, status == 3) for status in (0, 3, 8, 9)),
         *((DownloadTask, {"status": status}, status in (0, 4, 7)) for status in (0, 4, 5, 6, 7, 9)),
         (DownloadTask, {"status": 8}, False),
-        (DownloadTask, {"status": 4, "revoked": True}, False),
     ],
 )
 def test_what_tells_nothing_new_is_stuck(
@@ -349,6 +368,26 @@ def test_a_download_is_stuck_only_when_its_private_block_has_been_there_for_long
     assert "0 results" in words(text(admin_client.get(LISTS[DownloadTask], {"attention": "stuck"})))
     aged(private, minutes=61)
     assert source.name in text(admin_client.get(LISTS[DownloadTask], {"attention": "stuck"}))
+
+
+def test_a_download_that_is_not_granted_is_not_stuck(admin_client: Client, ann: User, berta: User) -> None:
+    aged(new_download(new_source(ann), berta, status=4, granted=False), hours=2)
+    assert "0 results" in words(text(admin_client.get(LISTS[DownloadTask], {"attention": "stuck"})))
+
+
+@pytest.mark.parametrize(
+    ("private", "since"), [(None, "1 d 6 h"), (0, "1 d 6 h"), (3, "1 d 6 h"), (9, "1 d 6 h"), (8, r"(under )?\d+ s")]
+)
+def test_what_waits_has_waited_since_it_began_to_whatever_it_reports(
+    private: int | None, since: str, admin_client: Client, ann: User, berta: User
+) -> None:
+    source = new_source(ann)
+    download = aged(new_download(source, berta, status=5), hours=30)
+    tasks.report(DownloadTask, user=berta, task_id=download.pk, told=Report(status=5, percent=40))
+    if private is not None:  # it was there, or not, until it is to be uploaded again
+        tasks.reopen(upload=private_of(source, status=private, percent=100, hash=CID, size=1))
+    shown = words(text(admin_client.get(ATTENTION)))
+    assert re.search(rf"{source.name} berta ann \S+ \S+ {since} ago", shown), shown
 
 
 def test_how_long_is_long_is_a_setting(admin_client: Client, ann: User, settings: Settings) -> None:
@@ -586,8 +625,7 @@ def test_what_was_granted_is_revoked_and_downloads_are_told(
     answer = told(act(admin_client, SOURCES, "revoke", granted, never, post="yes", user=berta.pk))
     assert answer == ["Revoked from berta: granted.mov.", "never.mov: berta has no grant."]
     assert not Grant.objects.exists()
-    download.refresh_from_db()
-    assert download.revoked
+    assert not DownloadTask.objects.get(pk=download.pk).granted
     assert [event.body["task"]["id"] for event in events] == [download.pk]
     assert LogEntry.objects.get().object_id == str(granted.pk)
 

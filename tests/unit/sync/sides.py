@@ -58,7 +58,7 @@ class Side:
             del self.files[entry.path]
             self.prune(entry.path)
         elif entry.kind is Kind.FOLDER and entry.path in self.folders:
-            assert not _below([*self.files, *self.folders], entry.path), f"{entry.path} is not empty"
+            assert not _below(self.what_fills_folders(), entry.path), f"{entry.path} is not empty"
             self.folders.discard(entry.path)
             self.prune(entry.path)
 
@@ -78,6 +78,9 @@ class Side:
         for old in [old for old in self.folders if _is_or_is_below(old, path)]:
             self.folders.discard(old)
             self.make_folder(new + old.removeprefix(path))
+
+    def what_fills_folders(self) -> list[str]:
+        return [*self.files, *self.folders]
 
     def prune(self, path: str) -> None:
         for folder in reversed(parents(path)):
@@ -155,6 +158,10 @@ class KeySide(Side):
 
     def make_folder(self, path: str) -> None:
         self.folders.add(path)
+
+    def what_fills_folders(self) -> list[str]:
+        """Marks can go in any order."""
+        return list(self.files)
 
     def prune(self, path: str) -> None:
         if self._prunes:

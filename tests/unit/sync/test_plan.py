@@ -527,6 +527,16 @@ def test_an_empty_folder(
             id="beside files of the winner's: what it has counts, and what it has not does not",
         ),
         pytest.param(
+            *(disk("y"), disk("d/x d/z? y"), "d/ d/x y", DELETED),
+            ["bring: skip d/z", "delete: delete d/x"],
+            id="in a folder that is gone: it stays there, and so does the folder",
+        ),
+        pytest.param(
+            *(keys("a a/p?"), disk("a/p/x"), "a/p/x", DELETED),
+            ["bring: skip a/p", "bring: skip a"],
+            id="in a folder that is a file, too: what is not seen is not moved",
+        ),
+        pytest.param(
             *(disk("d/x d/z"), disk("d/x! d/y?"), "d/x", LEFT),
             ["bring: compare d/x", "bring: skip d/y", "bring: copy d/z"],
             id="beside files of the loser's",

@@ -8,6 +8,8 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft4Validator
 
+from tasks_api import wording
+
 Described = dict[str, Any]
 CID = "QmTxvr8VXe37apeBjyPeAGZi5JiRSbwn8mr2DuuqR517Lo"
 ME = {"id": 1, "username": "ann", "name": "ann", "first_name": "", "last_name": "", "email": "", "is_staff": False}
@@ -75,3 +77,55 @@ def test_times_and_ids_and_etags_are_named_as_such(described: Described) -> None
     created = schemas["UploadTask"]["properties"]["created_at"]
     assert fits(described, created, "2018-05-06 12:00:00")
     assert not fits(described, created, "2018-05-06T12:00:00Z")
+
+
+LISTS: dict[str, tuple[str, list[int], int]] = {
+    "public": ("/api/v1/tasks/upload/pbulic/", [0, 1, 2, 3, 8, 9], 50),
+    "private": ("/api/v1/tasks/upload/private/", [0, 3, 8, 9], 1000),
+    "download": ("/api/v1/tasks/downloads/", [0, 4, 5, 6, 7, 8, 9], 50),
+}
+
+
+@pytest.mark.parametrize(("path", "codes", "page_size"), LISTS.values(), ids=LISTS)
+def test_the_example_of_a_list_has_the_choices_of_its_kind(
+    path: str, codes: list[int], page_size: int, described: Described
+) -> None:
+    answer = described["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+    [example] = answer["examples"].values()
+    meta = example["value"]["meta"]
+    assert meta["status_choices"] == [{"code": code, "name": wording.STATUS_NAMES[code][0]} for code in codes]
+    assert meta["page_size"] == page_size
+    assert fits(described, answer["schema"], example["value"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("public", ["to staff everybody's", "`updated_since`", "50 rows", "up to 200"]),
+        ("private", ["without `status`, those at 8 are left out", "`updated_since`", "1,000 rows", "up to 200"]),
+        ("download", ["to staff everybody's", "private block or its grant", "`updated_since`", "50 rows", "up to 200"]),
+    ],
+)
+def test_each_list_says_what_it_has_and_in_which_order(name: str, said: list[str], described: Described) -> None:
+    text = described["paths"][LISTS[name][0]]["get"]["description"]
+    assert [part for part in said if part not in text] == []
+
+
+def test_every_answer_has_an_example(described: Described) -> None:
+    for path, operations in described["paths"].items():
+        if path.startswith("/api/v1/"):
+            for operation in operations.values():
+                answer = operation["responses"]["200"]["content"]["application/json"]
+                [example] = answer["examples"].values()
+                assert fits(described, answer["schema"], example["value"])
+
+
+def test_every_failure_is_described_exactly(described: Described) -> None:
+    failure = described["components"]["schemas"]["TaskFailure"]
+    told = {"message": "m", "errors": {"status": ["s"]}}
+    assert fits(described, failure, {**told, "data": None})
+    assert not any(fits(described, failure, {**told, "data": data}) for data in ({}, "", [], 0, {"id": 1}))
+    for path, operations in described["paths"].items():
+        if path.startswith("/api/v1/"):
+            for operation in operations.values():
+                assert set(operation["responses"]["503"]["headers"]) == {"Retry-After"}

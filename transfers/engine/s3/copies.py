@@ -7,6 +7,7 @@ from transfers.engine.s3.client import S3Place, client
 from transfers.engine.s3.etags import PART_SIZE_NAME, plain_etag, quoted
 from transfers.engine.s3.failures import sink_failures
 from transfers.engine.s3.objects import ObjectInfo
+from transfers.engine.s3.sink import fenced
 from transfers.engine.s3.uploads import Target, abort_upload, begin_upload, complete_upload
 
 AT_ONCE_BYTES = 2**30
@@ -36,7 +37,8 @@ def _copy_in_parts(place: S3Place, info: ObjectInfo, key: str, to_key: str) -> N
     metadata = {**info.metadata, PART_SIZE_NAME: str(plan.part_size)}  # its ETag will be of these parts
     target = begin_upload(place, to_key, info.content_type, metadata)
     try:
-        complete_upload(target, {part.number: _copy_part(target, info, key, part) for part in plan})
+        with fenced():
+            complete_upload(target, {part.number: _copy_part(target, info, key, part) for part in plan})
     except BaseException:
         abort_upload(target)
         raise

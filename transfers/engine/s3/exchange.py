@@ -28,6 +28,7 @@ PATIENCE_SECONDS = 60.0
 """What takes longer than this is not tried again: whoever holds the work may do so later."""
 MAX_ANSWER_BYTES = 16 * 2**20
 """More than any page of a listing has: 1,000 keys of 1,024 bytes each, percent-encoded, and what is told of them."""
+MAX_REFUSAL_BYTES = 2**16
 
 _SIGNATURE = "s3v4"
 _NEVER_AGAIN = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, HTTPStatus.INSUFFICIENT_STORAGE)
@@ -123,26 +124,25 @@ def _exchange_once(place: S3Place, request: Request) -> Answer:
     signer = reached._request_signer.get_auth_instance("s3", bucket.region, _SIGNATURE)  # noqa: SLF001
     signer.add_auth(asked)
     answer = reached._endpoint.http_session.send(asked.prepare())  # noqa: SLF001 - with its proxies, TLS and limits
-    content = _read(answer, request)
     if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
-        raise _refusal(request.method, answer, content)
-    return Answer(answer.headers, content)
+        raise _refusal(request.method, answer)
+    return Answer(answer.headers, _read(answer, request.method, request.limit))
 
 
-def _read(answer: Any, request: Request) -> bytes:
+def _read(answer: Any, method: str, limit: int) -> bytes:
     """The body, up to a byte past the limit."""
-    content: bytes = answer.raw.read(request.limit + 1)
+    content: bytes = answer.raw.read(limit + 1)
     told = answer.headers.get("Content-Length", "")
-    if len(content) > request.limit:
+    if len(content) > limit:
         answer.raw.close()
-    elif request.method != "HEAD" and told.isdecimal() and int(told) != len(content):
+    elif method != "HEAD" and told.isdecimal() and int(told) != len(content):
         raise http.client.IncompleteRead(content)
     return content
 
 
-def _refusal(method: str, answer: Any, content: bytes) -> boto.ClientError:
-    """The refusal as boto3 would raise it, with nothing of it but its code."""
-    found = _CODE.search(content)
+def _refusal(method: str, answer: Any) -> boto.ClientError:
+    """The refusal as boto3 would raise it, with nothing of its body but its code."""
+    found = _CODE.search(_read(answer, method, MAX_REFUSAL_BYTES))
     code = found[1].decode() if found else str(answer.status_code)
     headers = {name.lower(): value for name, value in answer.headers.items()}
     metadata = {"HTTPStatusCode": answer.status_code, "HTTPHeaders": headers}

@@ -18,7 +18,7 @@ from transfers.engine.s3.uploads import (
     list_parts,
     unfinished_uploads,
 )
-from transfers.errors import IncompleteFileError, SinkError, UploadEndedError
+from transfers.errors import IncompleteFileError, InvalidInputError, SinkError, TooLargeError, UploadEndedError
 
 GENERATION = "generation"
 """Under this name an object's metadata has the generation that it was made in."""
@@ -177,11 +177,13 @@ class S3Sink:
 
 @contextmanager
 def fenced() -> Iterator[None]:
-    """Tell that a newer generation has ended our upload, as a failure of the transfer."""
+    """Tell as a failure of the transfer that a newer generation has ended our upload, or what clients are told."""
     try:
         yield
     except UploadEndedError:
         raise SinkError("the upload was ended by somebody else") from None
+    except (InvalidInputError, TooLargeError) as error:
+        raise SinkError(error.message) from None
 
 
 def fits(stored: Mapping[int, StoredPart], plan: Plan) -> bool:

@@ -20,6 +20,7 @@ from transfers.engine.s3.exchange import META, Answer, Request, exchange
 from transfers.engine.s3.failures import is_gone, source_failures
 from transfers.engine.s3.listing import Listed, listed_objects
 from transfers.engine.s3.objects import ObjectInfo, find_object, object_info
+from transfers.engine.s3.sink import fenced
 from transfers.engine.s3.source import S3Source
 from transfers.engine.s3.tree_sink import S3TreeSink
 from transfers.engine.s3.uploads import sweep
@@ -103,7 +104,8 @@ class S3Tree:
         """Put a small file; ChangedElsewhereError when something else lies there, and any SinkError."""
         self._check(path)
         metadata = {MD5_NAME: content.md5, **_mtime(content.mtime_ns)}
-        version = self._put(path, content, metadata, replaced.version if replaced is not None else "")
+        with fenced():
+            version = self._put(path, content, metadata, replaced.version if replaced is not None else "")
         return Entry(path, size=len(content.content), version=version)
 
     def sink(self, path: str, source_version: str, description: Description, replaced: Entry | None) -> S3TreeSink:

@@ -13,7 +13,15 @@ from transfers.engine.s3.etags import PART_SIZE_NAME
 from transfers.engine.s3.objects import ObjectInfo, find_object
 from transfers.engine.s3.sink import GENERATION, S3Sink, fenced, fits
 from transfers.engine.s3.source import S3Source
-from transfers.engine.s3.uploads import Target, abort_upload, complete_upload, list_parts, made_of, uploads_of
+from transfers.engine.s3.uploads import (
+    Target,
+    abort_upload,
+    complete_upload,
+    etags_made_of,
+    list_parts,
+    made_of,
+    uploads_of,
+)
 from transfers.engine.tree.base import Checksum, Entry, checksum_of_parts, md5_of
 from transfers.errors import ChangedElsewhereError, IncompleteFileError, SinkError, UploadEndedError
 
@@ -38,8 +46,8 @@ class S3TreeSink(S3Sink):
         """The ETags of the parts that `checksum` told of."""
         self._is_ours = False
         """Whether this has begun the upload itself, so that nobody can have stored anything before."""
-        self._version = ""
-        """The ETag of the object that this made."""
+        self._versions: set[str] = set()
+        """The ETags that the object may have that this made."""
 
     def begin(self, plan: Plan) -> None:
         """Go on with the newest upload that has parts, if they fit the plan, and abort all others; or begin one."""
@@ -92,7 +100,7 @@ class S3TreeSink(S3Sink):
         """Have the store make the object, in place of nothing but what it replaces; may be repeated after a crash."""
         self.complete(size)
         found = self._published_object()
-        if found.size != size or (found.version != self._version and GENERATION not in found.metadata):
+        if found.size != size or (self._versions.isdisjoint({found.version}) and GENERATION not in found.metadata):
             raise ChangedElsewhereError(f"what was written to {self._place} was replaced at once")
         return Entry(self._path, size=size, version=found.version)  # which is another than was told at rclone
 
@@ -103,7 +111,7 @@ class S3TreeSink(S3Sink):
 
     def _reset(self, plan: Plan) -> None:
         self._plan, self._published, self._proved = plan, False, None
-        self._upload_id, self._stored, self._version, self._is_ours = "", {}, "", False
+        self._upload_id, self._stored, self._versions, self._is_ours = "", {}, set(), False
         self._metadata = {**self._metadata, PART_SIZE_NAME: str(plan.part_size)}
 
     def _take_up(self, plan: Plan, *, fewest: int, alone: bool) -> bool:
@@ -142,9 +150,9 @@ class S3TreeSink(S3Sink):
     def _make_object(self, etags: Mapping[int, str]) -> None:
         if self._proved not in (None, etags):
             raise SinkError("a part was replaced after it was checked")
-        seen = self._seen()
+        self._versions, seen = etags_made_of(etags), self._seen()
         try:
-            self._version = complete_upload(self._target, etags, seen.boto3_condition)
+            self._versions.add(complete_upload(self._target, etags, seen.boto3_condition))
         except (ChangedElsewhereError, UploadEndedError):  # unless that was us, and only the answer was lost
             if made_of(self._target, etags) is None:
                 raise

@@ -193,8 +193,12 @@ def _list_uploads(place: S3Place, prefix: str, marker: _Marker) -> tuple[list[Un
 def made_of(target: Target, md5s: Mapping[int, str]) -> Collected | None:
     """The upload's object, if it was made of just the parts with these MD5s by number; None when that does not show."""
     found = find_object(target.place, target.key)
-    proofs = {multipart_etag(md5s), *(md5s.values() if len(md5s) == 1 else ())}
-    return Collected(target.key, found.size) if found is not None and found.etag in proofs else None
+    return Collected(target.key, found.size) if found is not None and found.etag in etags_made_of(md5s) else None
+
+
+def etags_made_of(md5s: Mapping[int, str]) -> set[str]:
+    """The ETags that an object may have that was made of parts with these MD5s by number."""
+    return {multipart_etag(md5s), *(md5s.values() if len(md5s) == 1 else ())}
 
 
 def multipart_etag(md5s: Mapping[int, str]) -> str:

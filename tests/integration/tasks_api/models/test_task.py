@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Report, Task
 from tests.integration.tasks_api.rows import CID, KINDS, OTHER_CID, PATHS, client_of, new_download, new_source, new_task
@@ -153,3 +155,22 @@ def test_one_live_download_for_a_user_and_source(ann: User) -> None:
     new_download(source, new_user("bob"), status=4)
     with pytest.raises(IntegrityError), transaction.atomic():
         new_download(source, ann)
+
+
+@pytest.mark.parametrize("present", [0, 4, 5, 6, 7, 8, 9])
+@pytest.mark.parametrize("percent", [40, 100])
+def test_a_download_waits_from_when_it_needs_the_private_block(present: int, percent: int, ann: User) -> None:
+    began = timezone.now() - timedelta(days=2)
+    needs = present in (5, 6) or (present, percent) == (4, 100)
+    for told, new_percent in ((0, 100), (4, 99), (4, 100), (5, 0), (5, 100), (6, 100), (7, 100), (8, 100), (9, 100)):
+        waits = {"waiting_since": began} if needs else {}
+        task = new_task(DownloadTask, ann, status=present, percent=100 if present == 8 else percent, **waits)
+        moved = task.move({"status": told, "percent": new_percent})
+        task.refresh_from_db()
+        if not moved:
+            assert task.waiting_since == waits.get("waiting_since")
+        elif told in (5, 6) or (told, new_percent) == (4, 100):
+            assert task.waiting_since
+            assert (task.waiting_since == began) == needs, "it goes on waiting, or begins to"
+        else:
+            assert task.waiting_since is None

@@ -14,6 +14,7 @@ from tasks_api.models import DownloadTask, Grant, PrivateUpload, PublicUpload, R
 from tasks_api.services import download as downloads
 from tasks_api.services import task as tasks
 from tasks_api.services import upload as uploads
+from tasks_api.services.task import Filters
 from tasks_api.services.upload import NewSource
 from tests.integration.tasks_api.rows import CID, OTHER_CID, grant, new_download, new_source, new_task
 from tests.integration.transfers.rows import at_once, new_user
@@ -137,7 +138,53 @@ def test_a_download_begun_while_its_grant_is_revoked_is_not_left_out() -> None:
         begin = partial(attempt, partial(downloads.create, user=bob, source_id=source.pk))
         at_once([begin, partial(downloads.revoke, source=source, user=bob), begin])
         assert not Grant.objects.filter(source=source).exists()
-        assert not DownloadTask.objects.filter(source=source, revoked=False).exists()
+        for download in DownloadTask.objects.filter(source=source):
+            report = partial(tasks.report, DownloadTask, user=bob, task_id=download.pk, told=Report(status=4))
+            assert isinstance(attempt(report), NotGrantedError)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reports_grants_and_private_blocks_at_once_wait_for_nobody_for_ever() -> None:
+    ann, bob = new_user("ann"), new_user("bob")
+    source = new_source(ann)
+    ended = [new_download(source, bob, status=9) for _ in range(5)]
+    live = new_download(source, bob, status=4)
+    private = source.private_upload.pk
+    for number in range(6):
+        at_once(
+            [
+                partial(attempt, partial(tasks.report, DownloadTask, user=bob, task_id=live.pk, told=told))
+                for told in (Report(status=4, percent=number), Report(status=4, percent=number + 1))
+            ]
+            + [
+                partial(downloads.revoke, source=source, user=bob),
+                partial(downloads.grant, source=source, user=bob, granted_by=ann),
+                partial(
+                    tasks.report,
+                    PrivateUpload,
+                    user=ann,
+                    task_id=private,
+                    told=Report(status=3, block={"name": f"{number}"}),
+                ),
+                partial(tasks.mark_failed, task=ended[0]),
+            ]
+        )
+    private_name = PrivateUpload.objects.get().name
+    assert private_name == "5"
+
+
+@pytest.mark.django_db
+def test_a_retry_that_is_live_is_the_one_that_is_given(ann: User) -> None:
+    source = new_source(ann)
+    first = downloads.create(user=ann, source_id=source.pk)
+    tasks.mark_failed(task=first)
+    second = downloads.create(user=ann, source_id=source.pk)
+    tasks.mark_failed(task=second)
+    tasks.report(DownloadTask, user=ann, task_id=first.pk, told=Report(status=4))
+    found = downloads.create(user=ann, source_id=source.pk)
+    assert (found.pk, found.status) == (first.pk, 4)
+    tasks.mark_failed(task=first)
+    assert downloads.create(user=ann, source_id=source.pk).pk > second.pk
 
 
 # Who is told ----------------------------------------------------------------------------------------------------------
@@ -215,6 +262,47 @@ def test_whose_grant_is_revoked_gets_no_key_until_there_is_one_again(ann: User, 
     downloads.grant(source=source, user=bob, granted_by=ann)
     assert tasks.progress.shown(found())["private_hash"] == CID
     assert tasks.report(DownloadTask, user=bob, task_id=download.pk, told=Report(status=4)).status == 4
+
+
+@pytest.mark.django_db
+def test_whether_a_download_is_granted_follows_whoever_its_user_is_now(ann: User, bob: User) -> None:
+    source = new_source(ann)
+    PrivateUpload.objects.filter(source=source).update(status=8, percent=100, hash=CID, size=9)
+    downloads.grant(source=source, user=bob, granted_by=ann)
+    download = downloads.create(user=bob, source_id=source.pk)
+
+    def shown_and_taken() -> tuple[str, bool]:
+        rows = [*tasks.listed(DownloadTask, user=bob, filters=Filters())]
+        rows.append(tasks.find(DownloadTask, user=bob, task_id=download.pk))
+        [told] = {tasks.progress.shown(row)["private_hash"] for row in rows}
+        report = partial(tasks.report, DownloadTask, user=bob, task_id=download.pk, told=Report(status=4))
+        return told, not isinstance(attempt(report), NotGrantedError)
+
+    def become(**facts: bool) -> None:
+        User.objects.filter(pk=bob.pk).update(**facts)
+        bob.refresh_from_db()
+
+    assert shown_and_taken() == (CID, True)
+    downloads.revoke(source=source, user=bob)
+    assert shown_and_taken() == ("", False)
+    become(is_staff=True)
+    assert shown_and_taken() == (CID, True)
+    become(is_staff=False)
+    assert shown_and_taken() == ("", False)
+    become(is_staff=True)
+    Source.objects.filter(pk=source.pk).update(owner=bob)
+    become(is_staff=False)
+    assert shown_and_taken() == (CID, True)
+
+
+@pytest.mark.django_db
+def test_the_task_for_the_private_block_begins_in_the_folder_of_the_public_one(ann: User) -> None:
+    public = new_task(PublicUpload, ann, status=3)
+    PrivateUpload.objects.all().delete()
+    block = {"hash": CID, "size": 9, "file": "仙剑奇侠传", "name": "n", "ip": "p"}
+    tasks.report(PublicUpload, user=ann, task_id=public.pk, told=Report(status=8, block=block))
+    private = PrivateUpload.objects.get()
+    assert (private.file, private.name, private.hash, private.size, private.ip) == ("仙剑奇侠传", "", "", 0, "")
 
 
 @pytest.fixture

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +17,10 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Source, Task
+from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Report, Source, Task
+from tasks_api.services import download as downloads
+from tasks_api.services import task as tasks
+from tasks_api.services.task import Filters
 from tests.integration.tasks_api.document import differences
 from tests.integration.tasks_api.rows import (
     CID,
@@ -255,7 +262,9 @@ def test_what_is_not_yours_is_not_there(kind: type[Task], api: Client, ann: User
     refused(answers[0], status=404)
     assert answers[0].content == answers[1].content
     refused(api.patch(f"{PATHS[kind]}{theirs.pk}", {"status": 9}, content_type=JSON), status=404)
-    assert api.get(LISTS[kind]).json()["data"] == staff.get(LISTS[kind]).json()["data"] == []
+    assert api.get(LISTS[kind]).json()["data"] == []
+    of_staff = [task["id"] for task in staff.get(LISTS[kind]).json()["data"]]
+    assert of_staff == ([] if kind is PrivateUpload else [theirs.pk]), "what is to do is its owner's alone"
     assert staff.get(f"{PATHS[kind]}{theirs.pk}").status_code == 200
     assert staff.patch(f"{PATHS[kind]}{theirs.pk}", {"status": 9}, content_type=JSON).status_code == 200
 
@@ -278,6 +287,34 @@ def test_who_may_download(api: Client, ann: User) -> None:
     for client in (api, client_of(bob), staff):
         assert client.get(DOWNLOADS, {"source_id": source.pk}).status_code == 200
         refused(client.get(DOWNLOADS, {"source_id": unfinished.pk}), status=409)
+
+
+OTHER_SITES = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+]
+OWN_SITE: list[dict[str, str]] = [{}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}]
+
+
+@pytest.mark.parametrize("headers", OTHER_SITES, ids=str)
+def test_no_other_site_begins_a_download_with_a_session(headers: dict[str, str], ann: User) -> None:
+    source = new_source(ann)
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(ann)
+    refused(browser.get(DOWNLOADS, {"source_id": source.pk}, headers=headers), status=403)
+    refused(browser.post(DOWNLOADS, {"source_id": source.pk}, headers=headers), status=403)
+    assert not DownloadTask.objects.exists()
+    assert client_of(ann).get(DOWNLOADS, {"source_id": source.pk}, headers=headers).status_code == 200, "with a token"
+
+
+@pytest.mark.parametrize("headers", OWN_SITE, ids=str)
+def test_a_page_of_ours_begins_a_download_with_a_session(headers: dict[str, str], ann: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(ann)
+    assert browser.get(DOWNLOADS, {"source_id": new_source(ann).pk}, headers=headers).status_code == 200
 
 
 # Lists ----------------------------------------------------------------------------------------------------------------
@@ -309,7 +346,7 @@ def test_lists_are_narrowed_and_paged(kind: type[Task], api: Client, ann: User) 
     assert (meta["count"], meta["page"], meta["page_size"]) == (len(everything), 2, 2)
     assert [choice["code"] for choice in meta["status_choices"]] == [status.value for status in kind.statuses()]
     moment = timezone.now() + timedelta(hours=1)
-    kind._default_manager.filter(pk=tasks[0].pk).update(updated_at=moment)
+    kind._default_manager.filter(pk=tasks[0].pk).update(**{kind.shown_since: moment})
     for since in (moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S}", f"{moment:%Y-%m-%dT%H:%M}Z"):
         assert listed(api, path, updated_since=since) == [tasks[0].pk]
     assert api.get(f"{path}?updated_since={moment.isoformat()}").json()["meta"]["count"] == 1, "with + as it is"
@@ -317,6 +354,77 @@ def test_lists_are_narrowed_and_paged(kind: type[Task], api: Client, ann: User) 
     assert listed(api, path, updated_since="2018-05-06T12:00:00+08:00") == changed_last_first
     assert listed(api, path, updated_since="0001-01-01T00:00:00+14:00") == changed_last_first
     assert listed(api, path, updated_since="9999-12-31T23:59:59-14:00") == []
+
+
+@pytest.mark.parametrize("kind", [PublicUpload, DownloadTask], ids=lambda kind: kind.kind)
+def test_staff_list_everybodys_with_the_same_filters(kind: type[Task], ann: User) -> None:
+    api, bob = client_of(new_user("root", is_staff=True)), new_user("bob")
+    made = [new_task(kind, user, status=status) for status in (0, 9) for user in (ann, bob)]
+    made_ids = [task.pk for task in reversed(made)]
+    if kind is PublicUpload:
+        assert listed(api, LISTS[kind], status=8) == []
+    assert listed(api, LISTS[kind]) == made_ids
+    assert listed(api, LISTS[kind], status=9) == made_ids[:2]
+    assert listed(api, LISTS[kind], series_id=7) == made_ids
+    assert listed(api, LISTS[kind], page=2, page_size=1) == [made_ids[1]]
+    kind._default_manager.filter(pk=made[0].pk).update(**{kind.shown_since: timezone.now() + timedelta(hours=1)})
+    assert listed(api, LISTS[kind], updated_since=timezone.now().isoformat()) == [made[0].pk]
+
+
+@pytest.mark.parametrize("staff", [False, True], ids=["own", "staff"])
+@pytest.mark.parametrize(
+    "narrowed",
+    [{}, {"statuses": (0,)}, {"series_id": 7}, {"updated_since": timezone.now()}],
+    ids=lambda narrowed: next(iter(narrowed), "all"),
+)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_no_list_is_sorted_or_searched_row_by_row(
+    kind: type[Task],
+    narrowed: dict[str, Any],
+    staff: bool,  # noqa: FBT001 - a table
+) -> None:
+    rows = tasks.listed(kind, user=new_user("ann", is_staff=staff), filters=Filters(**narrowed))[:50]
+    table = kind._meta.db_table
+    if connection.vendor == "sqlite":
+        plan = rows.explain()
+        assert "TEMP B-TREE" not in plan
+        [step] = [line for line in plan.splitlines() if re.search(rf"\b{table}\b", line)]
+        assert "USING INDEX" in step or not narrowed, plan
+    else:
+        with connection.cursor() as cursor:  # a table of nothing is sooner read than its index
+            for means in ("seqscan", "sort", "bitmapscan"):
+                cursor.execute(f"SET LOCAL enable_{means} = off")
+        plan = rows.explain()
+        assert "Sort" not in plan
+        assert re.search(rf"Index (Only )?Scan (Backward )?using \S+ on {table}\b", plan), plan
+
+
+def test_what_is_shown_of_a_download_has_changed_with_its_private_block_and_its_grant(api: Client, ann: User) -> None:
+    source = new_source(new_user("bob"))
+    ended, live = (new_download(source, ann, status=status) for status in (9, 5))
+    owner = source.owner
+
+    def changed(act: Callable[[], object]) -> list[int]:
+        moment = timezone.now()
+        time.sleep(0.002)  # longer than the database's clock takes for a step
+        act()
+        return listed(api, LISTS[DownloadTask], updated_since=moment.isoformat())
+
+    def report(status: int, **block: Any) -> Callable[[], object]:
+        told = Report(status=status, percent=100 if status == 8 else block.pop("percent", 0), block=block)
+        return partial(tasks.report, PrivateUpload, user=owner, task_id=source.private_upload.pk, told=told)
+
+    both = [live.pk, ended.pk]
+    assert changed(report(3)) == both
+    assert changed(report(3, percent=50)) == [], "which downloads do not show"
+    assert changed(report(8, hash=CID, size=9)) == both
+    assert changed(partial(tasks.reopen, upload=source.private_upload)) == both
+    assert changed(partial(downloads.revoke, source=source, user=ann)) == both
+    assert changed(partial(downloads.revoke, source=source, user=ann)) == []
+    assert changed(partial(downloads.grant, source=source, user=ann, granted_by=owner)) == both
+    assert changed(partial(downloads.grant, source=source, user=ann, granted_by=owner)) == []
+    other = partial(tasks.report, DownloadTask, user=ann, task_id=live.pk, told=Report(status=7))
+    assert changed(other) == [live.pk]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
@@ -344,11 +452,16 @@ def test_lists_take_the_same_number_of_queries_whatever_their_length(kind: type[
 
     new_task(kind, ann)
     few = queries(LISTS[kind])
-    for _ in range(30):
+    for number in range(30):
         new_task(kind, ann)
+        new_download(new_source(new_user(f"owner{number}")), ann, granted=bool(number % 2))
+    PrivateUpload.objects.exclude(source__owner=ann).update(status=8, percent=100, hash=CID, size=9)
     assert queries(LISTS[kind]) == few <= 3, "whose token it is, the count, and the page"
     assert queries("/api/v1/series/7/sources/") <= 3
-    assert queries(f"{PATHS[kind]}{kind._default_manager.latest('id').pk}") == 2
+    latest = kind._default_manager.filter(user=ann).latest("id")
+    assert queries(f"{PATHS[kind]}{latest.pk}") == 2 + (kind is DownloadTask), "with a key, whether it is granted"
+    latest.source.private_upload.mark_reopened()
+    assert queries(f"{PATHS[kind]}{latest.pk}") == 2
 
 
 def test_the_sources_of_a_series_are_those_that_can_be_downloaded(api: Client, ann: User) -> None:

@@ -16,6 +16,8 @@ from transfers.engine.tree.local.folders import Folders, Names, open_folder
 from transfers.engine.tree.local.renaming import Spot, look, unlink
 from transfers.engine.tree.names import conflict_paths
 
+_JOURNAL = JOURNAL_SUFFIX.encode()
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -39,19 +41,16 @@ class Ground:
         finally:
             os.close(fileno)
 
-    def sweep(self, older_than_seconds: float) -> None:
-        """Remove from the staging folder what nobody has touched for so long."""
-        deadline_ns = time.time_ns() - int(older_than_seconds * 10**9)
-        with sink_errors("the staging folder"), suppress(FileNotFoundError):
-            staging = open_folder(self.staging)
+    def sweep(self, older_than_seconds: float) -> int:
+        """Remove from the staging folder what nobody has touched for so long, and tell how many files."""
+        limit_ns = time.time_ns() - int(older_than_seconds * 10**9)
+        with sink_errors("the staging folder"):
             try:
-                # Journals first: none may ever vouch for an inode that could be another file's.
-                for name in sorted(os.listdir(staging), key=lambda name: not name.endswith(JOURNAL_SUFFIX)):
-                    spot = Spot(staging, os.fsencode(name))
-                    status = look(spot)
-                    # Not the time of the last change of the bytes, which may be the source's by now.
-                    if status is not None and status.st_ctime_ns < deadline_ns:
-                        unlink(spot)
+                staging = open_folder(self.staging)
+            except FileNotFoundError:
+                return 0
+            try:
+                return sum(_unlinked(Spot(staging, name), limit_ns) for name in _journals_first(staging))
             finally:
                 os.close(staging)
 
@@ -68,3 +67,18 @@ class Ground:
 def beside(path: str) -> Iterator[bytes]:
     """The names that what has this path can be kept under beside it."""
     return (kept.removesuffix("/").rpartition("/")[2].encode() for kept in conflict_paths(path, datetime.now(UTC)))
+
+
+def _journals_first(staging: int) -> list[bytes]:
+    """The names in the staging folder; no journal may outlive its file, whose inode could be another's then."""
+    with os.scandir(staging) as found:
+        return sorted((os.fsencode(child.name) for child in found), key=lambda name: not name.endswith(_JOURNAL))
+
+
+def _unlinked(spot: Spot, limit_ns: int) -> bool:
+    status = look(spot)
+    if status is None or status.st_ctime_ns > limit_ns:  # the mtime may be the source's by now
+        return False
+    with suppress(FileNotFoundError):
+        unlink(spot)
+    return True

@@ -9,6 +9,7 @@ one of the two beside it without need.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ def place(staged: Spot, fileno: int, target: Spot, replaced: Entry | None, besid
     Nothing is kept that has the very same bytes, as after a crash just behind the placing of them.
     ChangedElsewhereError when what is there is no file. Whatever fails, what was there is there again.
     """
-    placing = _Placing(staged, target, beside)
+    placing = _Placing(staged, os.fstat(fileno).st_ino, target, beside)
     try:
         placing.run()
     except (OSError, ChangedElsewhereError):
@@ -74,8 +75,9 @@ def remove_file(target: Spot, entry: Entry, beside: Beside) -> None:
 class _Placing:
     """A file on its way to its name."""
 
-    def __init__(self, staged: Spot, target: Spot, beside: Beside) -> None:
+    def __init__(self, staged: Spot, inode: int, target: Spot, beside: Beside) -> None:
         self._staged, self._ours, self._target = staged, staged, target
+        self._inode = inode
         self._beside = beside
         self.came_out: list[tuple[Spot, os.stat_result]] = []
         """Where that is now which had the name, and how it looked before."""
@@ -105,6 +107,7 @@ class _Placing:
         """Take the name from the file that has it; False when that is not the end of it."""
         if self._ours == self._staged:
             self._ours = _first_free(self._target.folder, self._beside, lambda spot: give(self._staged, spot))
+        self._check_ours()
         try:
             if exchange(self._ours, self._target):
                 self.came_out.append((self._ours, there))
@@ -112,9 +115,14 @@ class _Placing:
             aside = _first_free(self._target.folder, self._beside, lambda spot: move(self._target, spot))
             self.came_out.append((aside, there))
         except FileNotFoundError:  # what had the name is gone: take it
-            if look(self._ours) is None:
-                raise
+            self._check_ours()
         return False
+
+    def _check_ours(self) -> None:
+        """FileNotFoundError when somebody else has placed our file."""
+        ours = look(self._ours)
+        if ours is None or ours.st_ino != self._inode:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _move_back(aside: Spot, target: Spot) -> None:

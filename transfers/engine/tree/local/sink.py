@@ -29,6 +29,8 @@ from transfers.engine.tree.local.versions import entry_of, settled
 from transfers.engine.tree.names import is_conflict_path
 from transfers.errors import ChangedElsewhereError, FolderUnusableError, OutOfSpaceError, SinkError
 
+PUBLISHERS = 4
+"""How often a file is tried to be published while others who held it before, and do not know it yet, are at it, too."""
 HASHING_THREADS = 4
 """Parts that are read back at once: MD5 goes at 540 MiB/s a core."""
 
@@ -66,6 +68,7 @@ class LocalTreeSink:
         self._sink = LocalSink(self._staged, generation=self._generation, replace=True)
         self._plan = Plan(0, 1)
         self._checksum: Checksum | None = None
+        """Of what is stored, when somebody has asked for it."""
         self._arrived: _Arrived | None = None
         self._is_placed = False
 
@@ -107,13 +110,13 @@ class LocalTreeSink:
     def publish(self, size: int) -> Entry:
         """Put the file in its place; durable once the tree is settled, and repeatable until `complete`."""
         with self._told():
-            try:
-                self._publish(size)
-            except (SinkError, ChangedElsewhereError):
-                # Whoever held it before us may be at it, too, and have come further.
-                if not self._resume(self._plan, or_go_on=True):
-                    raise
-                self._publish(size)
+            for tries_left in reversed(range(PUBLISHERS)):
+                try:
+                    self._publish(size)
+                    break
+                except (SinkError, ChangedElsewhereError):
+                    if not tries_left or not self._came_further():
+                        raise
             now_ns = time.time_ns()
             return entry_of(self._path, os.fstat(self._fileno()), now_ns)
 
@@ -142,14 +145,22 @@ class LocalTreeSink:
 
     # What an earlier run has brought into the tree
 
-    def _resume(self, plan: Plan, *, or_go_on: bool = False) -> bool:
-        """Whether the file has arrived; when not, the sink has nothing any more, or may go on as it is."""
-        arrived = self._look_for(plan)
-        if arrived is None and or_go_on:
-            return False
+    def _resume(self, plan: Plan) -> bool:
+        """Have the file that has arrived, or nothing yet."""
+        self._take(plan, self._look_for(plan))
+        self._checksum = None
+        return self._arrived is not None
+
+    def _came_further(self) -> bool:
+        """Whether somebody else who has all of the file has come further with it than we have, and have it as it is."""
+        arrived = self._look_for(self._plan)
+        if arrived is not None:
+            self._take(self._plan, arrived)
+        return arrived is not None or inode_of(self._staged) == os.fstat(self._fileno()).st_ino
+
+    def _take(self, plan: Plan, arrived: _Arrived | None) -> None:
         self.close()
-        self._plan, self._arrived, self._is_placed, self._checksum = plan, arrived, False, None
-        return arrived is not None
+        self._plan, self._arrived, self._is_placed = plan, arrived, False
 
     def _look_for(self, plan: Plan) -> _Arrived | None:
         journal = Journal(self._beside_staged(JOURNAL_SUFFIX), self._generation, plan)

@@ -117,20 +117,8 @@ class LocalTree:
             self._folders.settle()
 
     def sweep(self, older_than_seconds: float) -> int:
-        """Remove what has lain in the staging folder since then; no file of the tree is ever there."""
-        if not self._ground.staging.is_dir():
-            return 0
-        limit_ns = time.time_ns() - int(older_than_seconds * 10**9)
-        with writing("the staging folder"), self._ground.staging_folder() as staging, os.scandir(staging) as found:
-            # By the time that the kernel keeps itself: the other one is the source's own on a finished file.
-            old = [child.name for child in found if child.stat(follow_symlinks=False).st_ctime_ns <= limit_ns]
-            for name in old:
-                os.unlink(name, dir_fd=staging)
-        return len(old)
-
-    def sweep(self, older_than_seconds: float) -> None:
-        """Remove what lies in the staging folder, and that nobody has touched for so long."""
-        self._ground.sweep(older_than_seconds)
+        """Remove what nobody has touched for so long in the staging folder; no file of the tree is ever there."""
+        return self._ground.sweep(older_than_seconds)
 
     def remove(self, entry: Entry) -> None:
         """Remove a file, or an empty folder, and then those above it that are empty."""

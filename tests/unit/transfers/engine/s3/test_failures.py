@@ -17,6 +17,7 @@ from transfers.engine.s3 import S3Collection, S3Place, S3Source, delete_object
 from transfers.engine.s3.failures import FOREIGN, sink_failure, source_failure
 from transfers.errors import (
     CarryonError,
+    ChangedElsewhereError,
     FolderUnusableError,
     InvalidInputError,
     OutOfSpaceError,
@@ -94,6 +95,9 @@ class TestEveryFailureOfTheLibrary:
         (403, "SignatureDoesNotMatch", FolderUnusableError),
         (403, "InvalidAccessKeyId", FolderUnusableError),
         (301, "PermanentRedirect", FolderUnusableError),
+        (400, "ExpiredToken", FolderUnusableError),
+        (403, "RequestTimeTooSkewed", FolderUnusableError),
+        (412, "PreconditionFailed", ChangedElsewhereError),
         (400, "EntityTooSmall", InvalidInputError),
         (400, "EntityTooLarge", TooLargeError),
         (400, "BadDigest", SinkError),
@@ -124,6 +128,9 @@ def test_what_a_refusal_of_bytes_means(status: int, code: str, kind: type[Carryo
         (416, "InvalidRange", SourceChangedError),
         (503, "SlowDown", SourceBusyError),
         (429, "TooManyRequests", SourceBusyError),
+        (400, "RequestTimeout", SourceBusyError),
+        (409, "OperationAborted", SourceBusyError),
+        (400, "ExpiredToken", SourceRefusedError),
         (500, "InternalError", SourceBusyError),
     ],
 )
