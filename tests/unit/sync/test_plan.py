@@ -165,6 +165,14 @@ def test_another_size_is_a_change_whatever_the_version(sizes: tuple[int, int], v
     assert action.verb is verb
 
 
+def test_each_side_has_versions_of_its_own() -> None:
+    synced = [Known("x", 10, "of the winner", "of the loser", "")]
+    ours, theirs = file("x", "of the winner"), file("x", "of the loser")
+    assert list(plan([ours], [theirs], synced)) == []
+    (action,) = plan([theirs], [ours], synced)
+    assert action.reason == "changed on both sides, with the same size"
+
+
 def test_an_action_has_all_that_the_plan_knew() -> None:
     new, old, entry = file("x", "2", 20), file("x"), known("x")
     assert list(plan([new], [old], [entry])) == [Action(Verb.COPY, "x", 20, "changed", Stage.BRING, new, old, entry)]
