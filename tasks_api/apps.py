@@ -25,6 +25,11 @@ class TasksApiConfig(AppConfig):
                 signal.connect(_renew_people, model)
 
 
-def _renew_people(**_: object) -> None:
-    """Let no answer stand that was made of users and tokens as they were, once the change is committed."""
+def _renew_people(*, created: bool = False, update_fields: frozenset[str] | None = None, **_: object) -> None:
+    """Let no answer stand that was made of users and tokens as they were, once the change is committed.
+
+    Whoever is new was in no answer, and when somebody last logged in is in none.
+    """
+    if created or update_fields == {"last_login"}:
+        return
     transaction.on_commit(partial(polls.changed, [polls.PEOPLE]))

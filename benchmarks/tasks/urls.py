@@ -17,7 +17,7 @@ from tasks_api.views.base import PAGE_SIZE
 
 def detail(request: HttpRequest, pk: int) -> JsonResponse:  # noqa: ARG001 - as views are called
     """One task."""
-    return _json(success(shown(DownloadTask.objects.with_source().get(pk=pk))))
+    return _json(success(shown(DownloadTask.objects.in_full().get(pk=pk))))
 
 
 def listed(request: HttpRequest, user: int) -> JsonResponse:  # noqa: ARG001

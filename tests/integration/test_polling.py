@@ -16,6 +16,7 @@ import redis
 import requests
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
 from django.test import Client
 from knox.models import AuthToken
@@ -407,7 +408,7 @@ def _issue(user: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("act", [_rename, _revoke, _issue, User.delete])
+@pytest.mark.parametrize("act", [_rename, _revoke, User.delete])
 def test_what_becomes_of_a_user_or_a_token_is_asked_for_again(
     act: Callable[[User], object], noted: Callable[..., Scope], ann: User
 ) -> None:
@@ -417,6 +418,15 @@ def test_what_becomes_of_a_user_or_a_token_is_asked_for_again(
         act(ann)
         assert status(scope) == 304, "nothing is committed yet"
     assert status(scope) == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_login_costs_nobody_a_note(noted: Callable[..., Scope], ann: User) -> None:
+    scope = noted()
+    _issue(ann)
+    user_logged_in.send(sender=User, request=None, user=ann)
+    User.objects.create_user("bob")
+    assert status(scope) == 304
 
 
 @pytest.mark.django_db(transaction=True)

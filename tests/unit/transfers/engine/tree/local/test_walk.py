@@ -57,6 +57,12 @@ def test_a_file_is_told_with_its_size_and_time(tree: LocalTree, root: Path) -> N
     assert tree.find("a/b") == entry
 
 
+def test_a_folders_name_counts_with_its_slash(tree: LocalTree, root: Path) -> None:
+    for path in ("a/x", "a!", "a.b", "a0", "a-/x"):
+        lay(root / path)
+    assert list(entries(tree)) == ["a!", "a-/", "a-/x", "a.b", "a/", "a/x", "a0"]
+
+
 def test_what_cannot_be_synced_is_told_in_words(
     tree: LocalTree, root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

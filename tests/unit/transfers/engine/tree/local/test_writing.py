@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.trees import LARGE, MTIME_NS, PLAN, begun, content_of, entries, go_on, put
+from tests.conformance.trees import LARGE, MTIME_NS, PLAN, begun, content_of, entries, finish, go_on, put
 from tests.unit.transfers.engine.tree.local.disk import as_nobody, contents, edit, lay, save
 from transfers.engine.tree.base import Description, Entry, Kind
-from transfers.engine.tree.local import LocalTree
+from transfers.engine.tree.local import LocalTree, renaming
 from transfers.engine.tree.names import is_conflict_path
 from transfers.errors import ChangedElsewhereError, FolderUnusableError, OutOfSpaceError
 
@@ -338,6 +338,29 @@ def test_a_staging_folder_on_another_file_system(root: Path, other_file_system: 
 
 
 # Durability ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [3, len(LARGE)], ids=["small", "large"])
+def test_a_file_is_safe_before_it_gets_its_name(tree: LocalTree, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[str, int]] = []
+    fsync, renameat2 = os.fsync, renaming.renameat2
+
+    def syncing(fileno: int) -> None:
+        fsync(fileno)
+        steps.append(("synced", os.fstat(fileno).st_ino))
+
+    def naming(old: renaming.Spot, new: renaming.Spot, flags: int) -> None:
+        steps.append(("named", os.stat(old.name, dir_fd=old.folder).st_ino))
+        renameat2(old, new, flags)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(renaming, "renameat2", naming)
+    if size == 3:
+        tree.write("a", content_of(b"new"), None)
+    else:
+        finish(begun(tree, path="a"))
+    (named,) = (step for step in steps if step[0] == "named")
+    assert ("synced", named[1]) in steps[: steps.index(named)]
 
 
 def test_settle_syncs_each_folder_in_which_a_name_changed_once(
