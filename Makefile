@@ -21,7 +21,7 @@ LOCK := $(VENV)/lock/bin/uv pip compile --quiet --generate-hashes --no-emit-inde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long lint types layers checks lock bench-download bench-tasks bench-upload bench-web clean
+.PHONY: help run test test-long lint types layers checks lock bench-download bench-sync bench-tasks bench-upload bench-web clean
 
 help: ## Print this list
 	@echo "Commands (make NAME):"
@@ -61,9 +61,13 @@ lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt and the benchmarks
 	$(LOCK) requirements/base.in -o requirements/base.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
 	$(LOCK) benchmarks/requirements.in -o benchmarks/requirements.txt
+	$(LOCK) benchmarks/sync/requirements.in -o benchmarks/sync/requirements.txt
 
 bench-download: $(VENV)/.dev ## Measure downloads beside curl and aria2c
 	$(BIN)/python -m benchmarks.download
+
+bench-sync: $(VENV)/.dev ## Measure syncs beside aws s3 sync, rclone and s5cmd
+	$(BIN)/python -m benchmarks.sync
 
 bench-tasks: $(VENV)/.dev ## Measure polls beside a bare Django view
 	$(BIN)/python -m benchmarks.tasks

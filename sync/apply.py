@@ -179,8 +179,8 @@ class Sides:
         winner, loser, known = _given(action.winner), _given(action.loser), action.known
         of_winner = _known(known.checksum) if known and known.winner == winner.version else None
         of_loser = _known(known.checksum) if known and known.loser == loser.version else None
-        of_winner = of_winner or self.winner.describe(winner).checksum
-        of_loser = of_loser or self.loser.describe(loser).checksum
+        of_winner = of_winner or _told_checksum(self.winner, winner)
+        of_loser = of_loser or _told_checksum(self.loser, loser)
         form = of_loser or of_winner or Checksum("", part_plan(winner.size).part_size if _large(winner.size) else 0)
         if of_winner is None or of_winner.part_size != form.part_size:
             of_winner = checksum_of(self.winner.source(winner), winner.size, form.part_size, work)
@@ -272,6 +272,11 @@ class _Parts:
 
     def _reading(self, part: Part) -> Callable[[], str]:
         return lambda: part_md5(self._source, part, self._watch.check)
+
+
+def _told_checksum(tree: Tree, entry: Entry) -> Checksum | None:
+    """What a place says of the bytes that it has; what was once written beside a file is not asked: it was changed."""
+    return tree.describe(entry).checksum if tree.checks_what_it_takes else None
 
 
 def checksum_of(source: Source, size: int, part_size: int, work: Work | None) -> Checksum:

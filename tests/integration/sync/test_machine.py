@@ -98,8 +98,9 @@ class FoldersMachine(RuleBasedStateMachine):
         self._throw_away(side, path)
         content = f"{next(self.written)}-".encode().ljust(size, b".")[: max(size, 8)] if size else b""
         place.write_bytes(content)
-        if when:
-            os.utime(place, (when, when))
+        if when:  # in the cloud another one each time: an edit that keeps size and time is taken for damage there
+            own = next(self.written) if side == 1 else 0
+            os.utime(place, ns=(when * 10**9 + own, when * 10**9 + own))
         self.alive[content] = set()
 
     @rule(side=SIDES, data=st.data())

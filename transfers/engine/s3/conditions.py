@@ -99,6 +99,8 @@ def send_guarded(seen: Seen, method: str, send: Send) -> Answer:
             seen.check()
         except ChangedElsewhereError:
             seen.check()  # swift compares an ETag of its own when it is to delete what was made of parts
+            if not seen.version:  # it was right, and what was there is gone by now
+                return send(seen.condition)
         return send({})
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from transfers.engine.plan import Part, Plan
+from concurrent.futures import ThreadPoolExecutor
+
+from transfers.engine.plan import MAX_PARTS, Part, Plan
 from transfers.engine.s3.client import S3Place, client
 from transfers.engine.s3.etags import PART_SIZE_NAME, plain_etag, quoted
 from transfers.engine.s3.failures import sink_failures
@@ -12,7 +14,8 @@ from transfers.engine.s3.uploads import Target, abort_upload, begin_upload, comp
 
 AT_ONCE_BYTES = 2**30
 """A larger object is copied part by part: the store may take up to 5 GiB at once, but not within the time-out."""
-PART_BYTES = 2**29
+PART_BYTES = 2**28
+PARTS_AT_ONCE = 8
 
 
 def copy_object(place: S3Place, info: ObjectInfo, key: str, to_key: str) -> None:
@@ -33,12 +36,13 @@ def copy_object(place: S3Place, info: ObjectInfo, key: str, to_key: str) -> None
 
 
 def _copy_in_parts(place: S3Place, info: ObjectInfo, key: str, to_key: str) -> None:
-    plan = Plan(info.size, PART_BYTES)
+    plan = Plan(info.size, max(PART_BYTES, -(-info.size // MAX_PARTS)))
     metadata = {**info.metadata, PART_SIZE_NAME: str(plan.part_size)}  # its ETag will be of these parts
     target = begin_upload(place, to_key, info.content_type, metadata)
     try:
-        with fenced():
-            complete_upload(target, {part.number: _copy_part(target, info, key, part) for part in plan})
+        with fenced(), ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="copy") as pool:
+            etags = pool.map(lambda part: _copy_part(target, info, key, part), plan)
+            complete_upload(target, dict(enumerate(etags, start=1)))
     except BaseException:
         abort_upload(target)
         raise

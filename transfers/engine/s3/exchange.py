@@ -29,6 +29,8 @@ PATIENCE_SECONDS = 60.0
 MAX_ANSWER_BYTES = 16 * 2**20
 """More than any page of a listing has: 1,000 keys of 1,024 bytes each, percent-encoded, and what is told of them."""
 MAX_REFUSAL_BYTES = 2**16
+META = "x-amz-meta-"
+"""What the names of headers begin with that are an object's metadata."""
 
 _SIGNATURE = "s3v4"
 _NEVER_AGAIN = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, HTTPStatus.INSUFFICIENT_STORAGE)
@@ -77,9 +79,6 @@ class Answer:
         """What was given with the object, by name in lower case."""
         told = ((name.lower(), value) for name, value in self.headers.items())
         return {name.removeprefix(META): value for name, value in told if name.startswith(META)}
-
-
-META = "x-amz-meta-"
 
 
 def exchange(place: S3Place, request: Request) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import unquote_plus
 from xml.parsers import expat
 
@@ -19,8 +20,7 @@ _ROOT = "ListBucketResult"
 _TEXTS = ("Key", "ETag", "Size", "IsTruncated", "NextContinuationToken", "EncodingType")
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """An object as a listing tells it."""
 
     key: str

@@ -60,16 +60,14 @@ def remove_file(target: Spot, entry: Entry, beside: Beside) -> None:
     if not (_is_file(there, entry) and is_unchanged(there, entry)):
         raise ChangedElsewhereError("it is not what was listed any more")
     aside = _first_free(target.folder, beside, lambda spot: move(target, spot))
-    is_it = _is_only_renamed(aside, entry)
+    if not _is_only_renamed(aside, entry):
+        _move_back(aside, target)
+        raise ChangedElsewhereError("it was changed just now")
     try:
-        if is_it:
-            unlink(aside)
-            return
+        unlink(aside)
     except OSError:
         _move_back(aside, target)
         raise
-    _move_back(aside, target)
-    raise ChangedElsewhereError("it was changed just now")
 
 
 class _Placing:
@@ -108,14 +106,12 @@ class _Placing:
         if self._ours == self._staged:
             self._ours = _first_free(self._target.folder, self._beside, lambda spot: give(self._staged, spot))
         self._check_ours()
-        try:
+        with suppress(FileNotFoundError):  # what had the name is gone: it is free
             if exchange(self._ours, self._target):
                 self.came_out.append((self._ours, there))
                 return True
             aside = _first_free(self._target.folder, self._beside, lambda spot: move(self._target, spot))
             self.came_out.append((aside, there))
-        except FileNotFoundError:  # what had the name is gone: take it
-            self._check_ours()
         return False
 
     def _check_ours(self) -> None:

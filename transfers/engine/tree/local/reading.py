@@ -122,5 +122,5 @@ def _checksum_by_parts(content: bytes, part_size: int) -> Checksum:
 def _check(fileno: int, entry: Entry) -> None:
     with reading(entry.path):
         status = os.fstat(fileno)
-    if not stat.S_ISREG(status.st_mode) or not is_listed(status, entry):
+    if not is_listed(status, entry):
         raise SourceChangedError(f"{entry.path} was changed since it was listed")

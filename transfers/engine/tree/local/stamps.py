@@ -10,7 +10,7 @@ from contextlib import suppress
 from transfers.engine.tree.base import Checksum, parse_checksum
 
 ATTRIBUTE = "user.carryon.checksum"
-"""The extended attribute that has a file's checksum, and the mtime, in nanoseconds, that the file had with it."""
+"""The extended attribute that has a file's checksum, and the mtime, in nanoseconds, and size that it had with it."""
 _ACCESS = 0o777
 
 
@@ -20,7 +20,7 @@ def stamp(fileno: int, mtime_ns: int, checksum: Checksum | None) -> None:
         os.utime(fileno, ns=(mtime_ns, mtime_ns))
     if checksum is not None and sys.platform == "linux":
         with suppress(OSError):
-            os.setxattr(fileno, ATTRIBUTE, f"{checksum} {os.fstat(fileno).st_mtime_ns}".encode())
+            os.setxattr(fileno, ATTRIBUTE, f"{checksum} {_looks(fileno)}".encode())
 
 
 def kept_checksum(fileno: int) -> Checksum | None:
@@ -28,10 +28,16 @@ def kept_checksum(fileno: int) -> Checksum | None:
     if sys.platform != "linux":
         return None
     try:
-        checksum, _, mtime_ns = os.getxattr(fileno, ATTRIBUTE).decode(errors="replace").partition(" ")
+        checksum, _, looked = os.getxattr(fileno, ATTRIBUTE).decode(errors="replace").partition(" ")
     except OSError:
         return None
-    return parse_checksum(checksum) if mtime_ns == str(os.fstat(fileno).st_mtime_ns) else None
+    return parse_checksum(checksum) if looked == _looks(fileno) else None
+
+
+def _looks(fileno: int) -> str:
+    """What an edit changes, unless it hides itself: that cannot be told from damage, and is taken for it."""
+    status = os.fstat(fileno)
+    return f"{status.st_mtime_ns} {status.st_size}"
 
 
 def take_over_mode(fileno: int, replaced: os.stat_result | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -78,7 +79,7 @@ class _Walk:
         self._levels: list[_Level] = []
 
     def entries(self) -> Iterator[Entry]:
-        self._begin("", ())
+        self._levels.append(_level("", (), self._open))
         while self._levels:
             level = self._levels[-1]
             while level.left:
@@ -98,13 +99,6 @@ class _Walk:
 
     def close(self) -> None:
         os.close(self._open)
-
-    def _begin(self, path: str, names: Names) -> _Level:
-        """List the open folder."""
-        left, not_utf8 = _names_in(self._open)
-        level = _Level(path, names, identity(self._open), left, not_utf8)
-        self._levels.append(level)
-        return level
 
     def _problem_of(self, level: _Level, name: str) -> Entry | None:
         if name in level.not_utf8:
@@ -130,9 +124,14 @@ class _Walk:
 
     def _enter(self, path: str, names: Names) -> Entry:
         below = open_folder(names[-1], self._open)
+        try:
+            level = _level(path, names, below)
+        except BaseException:
+            os.close(below)
+            raise
         os.close(self._open)
         self._open = below
-        level = self._begin(path, names)
+        self._levels.append(level)
         return Entry(path, Kind.FOLDER, is_empty=not level.left)
 
     def _leave(self) -> None:
@@ -157,6 +156,14 @@ class _Walk:
                 return fileno
             os.close(fileno)
         raise SourceChangedError(f"{level.path or 'the folder'} was moved while it was listed")
+
+
+def _level(path: str, names: Names, folder: int) -> _Level:
+    """List the open folder, which has this path; FileNotFoundError when it was removed."""
+    left, not_utf8 = _names_in(folder)
+    if not os.fstat(folder).st_nlink:  # it was not found empty: nothing is found in what is gone
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return _Level(path, names, identity(folder), left, not_utf8)
 
 
 def _names_in(folder: int) -> tuple[list[str], set[str]]:

@@ -198,7 +198,7 @@ def test_a_damaged_file_is_not_read(cloud: LocalTree, root: Path) -> None:
 def test_a_checksum_by_parts_is_checked_too(cloud: LocalTree, root: Path) -> None:
     written(cloud)
     checksum = checksum_of_parts([md5_of([CONTENT[at : at + 1000]]) for at in range(0, len(CONTENT), 1000)], 1000)
-    os.setxattr(root / "a", ATTRIBUTE, f"{checksum} {MTIME_NS}".encode())
+    os.setxattr(root / "a", ATTRIBUTE, f"{checksum} {MTIME_NS} {len(CONTENT)}".encode())
     entry = entries(cloud)["a"]
     assert cloud.read(entry).content == CONTENT
     assert cloud.describe(entry).checksum == checksum
