@@ -30,6 +30,6 @@ def _renew_people(*, created: bool = False, update_fields: frozenset[str] | None
 
     Whoever is new was in no answer, and when somebody last logged in is in none.
     """
-    if created or update_fields == {"last_login"}:
+    if created or update_fields == frozenset({"last_login"}):
         return
     transaction.on_commit(partial(polls.changed, [polls.PEOPLE]))
