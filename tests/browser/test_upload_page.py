@@ -243,8 +243,7 @@ def test_what_the_service_has_no_more_is_not_listed(upload_page: UploadPage, com
 def test_cancel_asks_once_more_and_removes_what_was_sent(upload_page: UploadPage, make_file: MakeFile) -> None:
     upload_page.send_one_part(make_file("film.mov", 50 * MiB))
     file_id = upload_page.file_id()
-    upload_page.press("film.mov", "Cancel")
-    upload_page.press("film.mov", "Really cancel?")
+    upload_page.press_twice("film.mov", "Cancel", "Really cancel?")
     expect(upload_page.page.locator(".row")).to_have_count(0)
     wait(upload_page.page, lambda: upload_page.upload(file_id) == {})
     assert upload_page.remembered() == {}
@@ -254,8 +253,7 @@ def test_what_is_left_can_be_removed(upload_page: UploadPage, make_file: MakeFil
     upload_page.send_one_part(make_file("film.mov", 50 * MiB))
     upload_page.reload()
     file_id = upload_page.file_id()
-    upload_page.press("film.mov", "Remove")
-    upload_page.press("film.mov", "Really remove?")
+    upload_page.press_twice("film.mov", "Remove", "Really remove?")
     expect(upload_page.page.locator(".row")).to_have_count(0)
     wait(upload_page.page, lambda: upload_page.upload(file_id) == {})
     upload_page.reload()

@@ -22,7 +22,7 @@ from tests.unit.sync.sides import Case, FolderSide, KeySide, Side, Synced, paren
 from transfers.engine.tree.base import Kind
 from transfers.errors import EmptySideError
 
-EXAMPLES = battery.rounds(800, 20_000)
+EXAMPLES = battery.rounds(500, 20_000)
 STEPS = battery.rounds(40, 60)
 IDLE = {Verb.KEEP, Verb.SKIP}
 NAMES = ["a", "a", "a", "b", "a-", "A", "\u00e9", "e\u0301"]
