@@ -237,6 +237,7 @@ class Sides:
         if promised is None and not self.loser.checks_what_it_takes:
             promised = checksum_of(self.winner.source(winner), winner.size, checksum.part_size, None)
         if promised is not None and promised.part_size == checksum.part_size and promised != checksum:
+            sink.abort()  # or what is stored would be gone on with again
             raise ChecksumMismatchError(f"its bytes have the checksum {checksum}, not {promised}")
         written = sink.publish(winner.size)
         self.loser.settle()

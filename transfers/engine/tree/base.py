@@ -45,7 +45,10 @@ class Entry:
     is_empty: bool = True
     """Of a folder: whether nothing is in it."""
     problem: str = ""
-    """Why it cannot be synced (a link, a pipe, a name that cannot be one elsewhere), in words for people."""
+    """Why it cannot be synced (a link, a pipe, a name that cannot be one elsewhere), in words for people.
+
+    What is below a folder that has one is not told.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,10 @@ class TreeSink(Sink, Protocol):
         """Of what is stored, which is whole, as the place itself knows it or reads it back."""
 
     def publish(self, size: int) -> Entry:
-        """Make the file appear whole and durably in place of `replaced`, and tell it; may be repeated after a crash."""
+        """Make the file appear whole in place of `replaced`, and tell it; it is durable once the tree is settled.
+
+        May be repeated, also by another sink after a crash, until `complete` forgets how the file came.
+        """
 
     def close(self) -> None:
         """Let go of whatever is open; what is stored stays."""
@@ -153,10 +159,10 @@ class Tree(Protocol):
         """More of a file, to be asked once before a large one is read."""
 
     def write(self, path: str, content: Content, replaced: Entry | None) -> Entry:
-        """Make a small file appear whole and durably in place of `replaced` (None: where nothing is), and tell it.
+        """Make a small file appear whole in place of `replaced` (None: where nothing is), and tell it.
 
-        What lies there and is another than `replaced` is kept: beside it under `conflict_name`, or this fails
-        (ChangedElsewhereError) and changes nothing.
+        It is durable once the tree is settled. What lies there and is another than `replaced` is kept: beside it under
+        a `conflict_path`, or this fails (ChangedElsewhereError) and changes nothing.
         """
 
     def sink(self, path: str, source_version: str, description: Description, replaced: Entry | None) -> TreeSink:
@@ -166,7 +172,10 @@ class Tree(Protocol):
         """Have an empty folder; one that is there is fine."""
 
     def set_aside(self, entry: Entry) -> Entry:
-        """Keep what the entry is under `conflict_name`, and tell it. Where it lay, there may be nothing afterwards."""
+        """Keep a file, or a folder with all in it, under a `conflict_path`, and tell it; its own name may be free then.
+
+        ChangedElsewhereError, or what is there now is kept as well, when that is another than the entry.
+        """
 
     def settle(self) -> None:
         """Make durable what was written, set aside or removed before: to be called before anybody relies on it."""

@@ -31,6 +31,8 @@ from transfers.errors import ChangedElsewhereError, FolderUnusableError, OutOfSp
 
 PUBLISHERS = 4
 """How often a file is tried to be published while others who held it before, and do not know it yet, are at it, too."""
+PATIENCE_SECONDS = 0.02
+"""What one of them needs for the next of the few system calls of it."""
 HASHING_THREADS = 4
 """Parts that are read back at once: MD5 goes at 540 MiB/s a core."""
 
@@ -115,8 +117,9 @@ class LocalTreeSink:
                     self._publish(size)
                     break
                 except (SinkError, ChangedElsewhereError):
-                    if not tries_left or not self._came_further():
+                    if not tries_left or not self._is_being_placed():
                         raise
+                    time.sleep(PATIENCE_SECONDS)
             now_ns = time.time_ns()
             return entry_of(self._path, os.fstat(self._fileno()), now_ns)
 
@@ -151,12 +154,14 @@ class LocalTreeSink:
         self._checksum = None
         return self._arrived is not None
 
-    def _came_further(self) -> bool:
-        """Whether somebody else who has all of the file has come further with it than we have, and have it as it is."""
+    def _is_being_placed(self) -> bool:
+        """Whether somebody else who has all of the file has come further with it; if it has arrived, we have it so."""
         arrived = self._look_for(self._plan)
         if arrived is not None:
             self._take(self._plan, arrived)
-        return arrived is not None or inode_of(self._staged) == os.fstat(self._fileno()).st_ino
+            return True
+        status = os.fstat(self._fileno())
+        return status.st_nlink > 0 and status.st_ino != inode_of(self._beside_staged(PART_SUFFIX))
 
     def _take(self, plan: Plan, arrived: _Arrived | None) -> None:
         self.close()
@@ -193,13 +198,16 @@ class LocalTreeSink:
 
     def _name_of(self, inode: int, folder: int) -> bytes | None:
         """The name that this inode has in the open folder: the file's own, or one for what is kept beside it."""
-        there = look(Spot(folder, self._names[-1]))
-        if there is not None and there.st_ino == inode:
-            return self._names[-1]
-        own = self._path.rpartition("/")[2]
+        own = Spot(folder, self._names[-1])
+        if _has_inode(own, inode):
+            return own.name
         with os.scandir(folder) as found:
             names = [os.fsencode(child.name) for child in found if child.inode() == inode]
-        return next((name for name in names if is_conflict_path(name.decode(errors="replace"), own)), None)
+        path = self._path.rpartition("/")[2]
+        kept = next((name for name in names if is_conflict_path(name.decode(errors="replace"), path)), None)
+        if kept is None and _has_inode(own, inode):  # somebody else has just given it its name
+            return own.name
+        return kept
 
     # How it gets its place
 
@@ -261,3 +269,8 @@ class LocalTreeSink:
                 if not isinstance(error.__cause__, OSError):
                     raise
                 raise error.__cause__ from None
+
+
+def _has_inode(spot: Spot, inode: int) -> bool:
+    there = look(spot)
+    return there is not None and there.st_ino == inode
