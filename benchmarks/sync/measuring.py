@@ -153,6 +153,7 @@ class Bench:
             if not up:
                 contender.sync(place, up=True)
                 shutil.rmtree(local)
+                wait_until_idle(self.store.pid)
             before = proxy.counts()
             proxy.hold(way, size // 2)
             seconds = contender.interrupted(place, proxy, up=up)
