@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
@@ -61,12 +62,14 @@ def streaming_client(place: S3Place) -> S3Client:
 
 @functools.cache
 def _client(endpoint_url: str, region: str, attempts: int) -> S3Client:
-    """Build a client with the environment's credentials; one costs a tenth of a second.
+    """Build a client with the environment's credentials.
 
     Checksums that nobody asked for break some stores (boto3#4409) and need a body that can be read twice, as does a
     signature over the body. Content-MD5 and the ETag guard the bytes instead.
     """
-    session = boto3.session.Session()
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _loader())
+    session = boto3.session.Session(botocore_session=core)
     config = Config(
         signature_version="s3v4",
         request_checksum_calculation="when_required",
@@ -81,6 +84,12 @@ def _client(endpoint_url: str, region: str, attempts: int) -> S3Client:
     name = region or session.region_name or REGION
     made: S3Client = session.client("s3", region_name=name, endpoint_url=endpoint_url or None, config=config)
     return made
+
+
+@functools.cache
+def _loader() -> Any:
+    """What botocore has read of its descriptions of services: 12 MiB and a tenth of a second that all clients share."""
+    return botocore.session.get_session().get_component("data_loader")
 
 
 os.register_at_fork(after_in_child=_client.cache_clear)  # a child must not speak on its parent's connections
