@@ -150,6 +150,7 @@ class ListingSuite:
         assert told.mtime_ns in (0, MTIME_NS)
         found = tree.find("a/b/c")
         assert found is not None
+        assert tree.find("a/b/x") is None
         assert (found.path, found.kind, found.size, found.version) == ("a/b/c", Kind.FILE, 3, written.version)
 
     def test_another_content_is_another_version(self, tree: Tree) -> None:
@@ -589,6 +590,28 @@ class LargeFileSuite:
             fetch(source, 0, 10)
         with pytest.raises(SourceChangedError):
             fetch(tree.source(replace(entry, version="another")), 0, 10)
+
+
+class MarkedFoldersSuite:
+    """For a tree on a place that has no folders of its own, but marks of them."""
+
+    @pytest.mark.parametrize("order", [("a/", "a/b/", "a/b/c/"), ("a/b/", "a/b/c/", "a/"), ("a/b/c/", "a/b/", "a/")])
+    def test_folders_in_folders_go_in_any_order(self, tree: Tree, order: tuple[str, ...]) -> None:
+        put(tree, "other")
+        for path in order:
+            tree.make_folder(path)
+        listed = entries(tree)
+        for path in order:
+            tree.remove(listed[path])
+        assert list(entries(tree)) == ["other"]
+
+    def test_a_file_far_below_holds_a_folder_back(self, tree: Tree) -> None:
+        folder = tree.make_folder("a/")
+        tree.make_folder("a/b/")
+        put(tree, "a/b/c")
+        with pytest.raises(ChangedElsewhereError):
+            tree.remove(folder)
+        assert list(entries(tree)) == ["a/", "a/b/", "a/b/c"]
 
 
 class OwnFoldersSuite:

@@ -147,7 +147,10 @@ class Tree(Protocol):
         """
 
     def find(self, path: str) -> Entry | None:
-        """The file or folder with this path as it is now; None when there is none."""
+        """The file or folder with this path as it is now; None when there is none.
+
+        The place itself is asked, and not its listing, which may be behind.
+        """
 
     def read(self, entry: Entry) -> Content:
         """A small file; SourceChangedError when it is no longer the entry, ChecksumMismatchError when damaged."""
@@ -186,7 +189,8 @@ class Tree(Protocol):
     def remove(self, entry: Entry) -> None:
         """Remove a file, or an empty folder, and folders that became empty by it; one that is gone is fine.
 
-        ChangedElsewhereError, and nothing is removed, when it is another than the entry, or a folder that is not empty.
+        ChangedElsewhereError, and nothing is removed, when it is another than the entry, or a folder that is not empty;
+        in a place that has no folders of its own, one that has a file in it: marks may go in any order.
         """
 
 

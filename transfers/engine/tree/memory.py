@@ -176,7 +176,7 @@ class MemoryTree:
         with self.lock:
             if self.find(entry.path) is not None:
                 self._check_unchanged(entry)
-            if entry.kind is Kind.FOLDER and self._below(entry.path):
+            if entry.kind is Kind.FOLDER and not self._folders.issuperset(self._below(entry.path)):
                 raise ChangedElsewhereError(f"{entry.path} is not empty")
             self._files.pop(entry.path, None)
             self._folders.discard(entry.path)
