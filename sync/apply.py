@@ -20,6 +20,7 @@ from transfers.engine.tree.base import (
     Content,
     Description,
     Entry,
+    Kind,
     Tree,
     TreeSink,
     checksum_of_parts,
@@ -59,6 +60,8 @@ class Gone:
     """A path that is on neither side now, or that is to be looked at anew."""
 
     path: str
+    with_all_below: bool = False
+    """Of a folder: whether all that was in it is gone from there, too."""
 
 
 Outcome = Alike | Gone
@@ -124,17 +127,29 @@ class Sides:
         """Do what the action says; None where nothing is to be remembered of it. Any TransferError, or Interrupted."""
         work.check()
         if action.verb == Verb.DELETE:
-            self.loser.remove(_given(action.loser))
+            loser = _given(action.loser)
+            self._check_absence(loser)
+            self.loser.remove(loser)
             return Gone(action.path)
         if action.verb == Verb.SET_ASIDE:
             self.loser.set_aside(_given(action.loser))
-            return Gone(action.path)
+            return Gone(action.path, with_all_below=action.path.endswith("/"))
         if action.verb == Verb.FOLDER:
             made = self.loser.make_folder(action.path)
             return Alike(action.path, 0, _given(action.winner), made, "")
+        if action.verb == Verb.REMEMBER:
+            return Alike(action.path, 0, _given(action.winner), _given(action.loser), "")
         if action.verb in (Verb.COPY, Verb.CONFLICT, Verb.COMPARE):
             return self._again_while_it_changes(action, work)
         return None
+
+    def _check_absence(self, loser: Entry) -> None:
+        """Ask the winner for a file that it seems to lack: a store's listing may be behind what was written to it.
+
+        An empty folder is not asked for: there is nothing in it to lose.
+        """
+        if loser.kind is Kind.FILE and self.winner.find(loser.path) is not None:
+            raise SourceChangedError("it is not deleted: the winning side has it, which its listing did not tell")
 
     # Large files in runs of parts, by several workers
 
