@@ -29,6 +29,7 @@ from transfers.engine.tree.base import (
     part_plan,
 )
 from transfers.errors import (
+    ChangedElsewhereError,
     ChecksumMismatchError,
     IncompleteFileError,
     Interrupted,
@@ -132,7 +133,7 @@ class Sides:
             self.loser.remove(loser)
             return Gone(action.path)
         if action.verb == Verb.SET_ASIDE:
-            self.loser.set_aside(_given(action.loser))
+            self._set_aside(_given(action.loser))
             return Gone(action.path, with_all_below=action.path.endswith("/"))
         if action.verb == Verb.FOLDER:
             made = self.loser.make_folder(action.path)
@@ -168,8 +169,11 @@ class Sides:
             self._copy(source, sink, plan, [plan.part(number) for number in range(first, last + 1)], work)
 
     def finish(self, action: Action, work: Work, *, all_went_well: bool) -> Outcome:
-        """Make a large file of its parts; where not all went well with them, they are looked at anew."""
-        if all_went_well:
+        """Make a large file of its parts; where not all went well with them, they are looked at anew.
+
+        So they are where the losing side has something else by now, which is not to be replaced unseen.
+        """
+        if all_went_well and not action.in_danger:
             with suppress(IncompleteFileError), self._sink(action) as (sink, description):
                 if sink.join(part_plan(action.size)):
                     return self._publish(action, sink, description)
@@ -207,8 +211,7 @@ class Sides:
 
     def _bring(self, action: Action, work: Work) -> Outcome:
         if action.in_danger and action.loser is not None:
-            self.loser.set_aside(action.loser)
-            action = replace(action, loser=self.loser.find(action.path), in_danger=False)
+            action = replace(action, loser=self._set_aside(action.loser), in_danger=False)
         if _large(action.size):
             return self._bring_large(action, work)
         winner = _given(action.winner)
@@ -216,6 +219,18 @@ class Sides:
         written = self.loser.write(action.path, content, action.loser)
         checksum = str(Checksum(content.md5))
         return Alike(action.path, len(content.content), winner, written, checksum, _digests(content))
+
+    def _set_aside(self, loser: Entry) -> Entry | None:
+        """Keep what the loser has under another name; what of it still has its own name."""
+        try:
+            self.loser.set_aside(loser)
+        except ChangedElsewhereError:
+            if self.loser.find(loser.path) is not None:
+                raise
+            return None  # an earlier attempt came this far
+        found = self.loser.find(loser.path)
+        # What anybody has put there just now was seen by nobody: it is not to be replaced.
+        return found if found is not None and found.version == loser.version else None
 
     def _bring_large(self, action: Action, work: Work) -> Outcome:
         plan = part_plan(action.size)
