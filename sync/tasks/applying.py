@@ -184,7 +184,7 @@ class _Applying:
         return None
 
     def _finish(self, action: Action) -> Outcome | None:
-        troubled = Failure.objects.filter(job=self._job, path=action.path)
+        troubled = Failure.objects.about(self._job, action.path)
         outcome = self._sides.finish(self._present(action), self._work, all_went_well=not troubled.exists())
         troubled.delete()
         return outcome
@@ -248,7 +248,7 @@ class _Applying:
     def _note_failure(self, action: Action, error: TransferError) -> None:
         log.info("a file failed", job=str(self._job.pk), code=error.code)
         with self._lock:
-            self._failed.append(Failure(job=self._job, path=action.path, code=error.code, reason=error.message))
+            self._failed.append(Failure.of(self._job, action.path, error.code, error.message))
             if self._in_a_row >= 0:
                 self._in_a_row += 1
         if isinstance(error, OutOfSpaceError) or (

@@ -91,7 +91,7 @@ class BatchWriter:
     def _note(self, action: Action) -> None:
         """Write down what is nobody's work."""
         if action.verb == Verb.SKIP:
-            self._skipped.append(Failure(job=self._job, path=action.path, code=SKIPPED, reason=action.reason))
+            self._skipped.append(Failure.of(self._job, action.path, SKIPPED, action.reason))
         elif action.verb == Verb.FORGET:
             self._forgotten.append(action.path)
         elif action.verb == Verb.REMEMBER and self._has_manifest:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import os
+import secrets
 import shutil
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from pytest_django.fixtures import Settings
+from structlog.testing import capture_logs
 
 from sync import places
-from sync.models import Case, Job
-from sync.models.job import JobState
+from sync.models import Batch, Case, Job
+from sync.models.job import JobState, Phase
+from sync.plan import Action, Stage, Verb, to_json
 from sync.services import case as cases
 from sync.tasks import sync_case
+from sync.tasks.job import help_sync
 from tests.e2e import syncs
 from tests.e2e.syncs import tree_of
 from tests.integration.sync.rows import new_case, new_job
 from tests.integration.transfers.rows import new_user, use
+from transfers import leases
 from transfers.engine.tree.base import Entry, Tree
 from transfers.engine.tree.memory import MemoryTree
 from transfers.engine.tree.names import is_conflict_path
@@ -283,6 +289,78 @@ class TestFileAndFolder:
         assert self._brought(case, skipped="good/below") == {"good", "y"}
         synced(case, up=True)
         assert set(store.contents) == {"good", "good/below", "y"}
+
+
+class TestHelp:
+    def test_who_helped_with_a_phase_that_is_over_takes_nothing_of_the_next(self, case: Case) -> None:
+        """It would do it on the trees of the one that is over."""
+        job = new_job(case, state=JobState.RUNNING, phase=Phase.COPYING)
+        late = Job.objects.get(pk=job.pk)
+        job.mark_progress(phase=Phase.SYNCING)
+        Batch.objects.create(job=job, stage=1, number=1, actions=[])
+        assert Batch.objects.take(late, 1, leases.new_owner()) is None
+        taken = Batch.objects.take(job, 1, leases.new_owner())
+        assert taken is not None
+        assert Batch.objects.take(job, 1, leases.new_owner()) is None
+
+
+class Broken:
+    """A tree with a fault that nobody has thought of, which tells where the case lies."""
+
+    def __init__(self, tree: Tree, words: str) -> None:
+        self._tree, self._words = tree, words
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._tree, name)
+
+    def write(self, *_: object) -> Entry:
+        raise RuntimeError(self._words)
+
+
+class TestFailures:
+    @pytest.mark.parametrize("helps", [False, True])
+    def test_a_fault_of_ours_is_logged_without_the_patient(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch, *, helps: bool
+    ) -> None:
+        write(local(case), "x", "x")
+        real, words = places.cloud_tree, f"no room in {local(case)}"
+        assert case.pid in words
+        monkeypatch.setattr(places, "cloud_tree", lambda case: Broken(real(case), words))
+        if helps:
+            job = new_job(case, state=JobState.RUNNING, phase=Phase.SYNCING, is_planned=True)
+            entry = places.local_tree(case).find("x")
+            action = Action(Verb.COPY, "x", 1, "new", Stage.BRING, entry, None, None)
+            Batch.objects.create(job=job, stage=1, number=1, actions=[to_json(action)])
+        with capture_logs() as logs:
+            if helps:
+                help_sync(str(job.pk))
+            else:
+                job = run(case, up=True)
+                assert (job.state, words in job.error) == (JobState.FAILED, False)
+        told = [entry for entry in logs if entry["log_level"] == "error"]
+        assert [(entry["error"], "in write" in entry["trace"]) for entry in told] == [("RuntimeError", True)]
+        assert case.pid not in str(logs)
+
+    def test_the_longest_path_that_cannot_be_synced_is_told(self, case: Case) -> None:
+        """PostgreSQL has no index of so long a text."""
+        write(local(case), "y", "y")
+        names = [secrets.token_hex(127) for _ in range(12)]
+        here = os.open(local(case), os.O_RDONLY)
+        try:
+            for name in names:
+                os.mkdir(name, dir_fd=here)
+                here, above = os.open(name, os.O_RDONLY, dir_fd=here), here
+                os.close(above)
+            os.mkfifo("pipe", dir_fd=here)
+            os.symlink("pipe", "link", dir_fd=here)
+        finally:
+            os.close(here)
+        for _ in range(2):
+            job = run(case, up=True)
+            assert job.state == JobState.COMPLETED_WITH_FAILURES, job.error
+            assert {"it is a link", "it is a pipe"} <= set(failures(job).values())
+            assert all(names[0] in path for path in failures(job))
+        assert known(case) == {"y"}
 
 
 class TestLongNames:
