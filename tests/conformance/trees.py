@@ -97,6 +97,12 @@ def go_on(sink: TreeSink, content: bytes = LARGE) -> list[int]:
     return missing
 
 
+def checksum_of(content: bytes, part_size: int) -> Checksum:
+    """The checksum of these bytes in parts of this size."""
+    parts = (content[offset : offset + part_size] for offset in range(0, len(content), part_size))
+    return checksum_of_parts([md5_of([part]) for part in parts], part_size)
+
+
 def part_md5(content: bytes, number: int) -> str:
     part = PLAN.part(number)
     return md5_of([content[part.offset : part.end]])
@@ -435,6 +441,8 @@ class LargeFileSuite:
             assert files(tree) == {}
         expected = checksum_of_parts([part_md5(LARGE, number) for number in (1, 2, 3)], PART_BYTES)
         assert sink.checksum() == expected
+        assert sink.checksum(2**20) in (expected, checksum_of(LARGE, 2**20))
+        assert sink.checksum(0) in (expected, Checksum(md5_of([LARGE])))
         written = sink.publish(len(LARGE))
         sink.complete(len(LARGE))
         sink.close()

@@ -11,11 +11,11 @@ from sync import apply
 from sync.apply import Alike, Gone, Sides, Work
 from sync.plan import Action, Stage, Verb
 from transfers.engine.tree import base
-from transfers.engine.tree.base import Content, Entry, Kind, Tree, md5_of
+from transfers.engine.tree.base import Checksum, Content, Description, Entry, Kind, Tree, checksum_of_parts, md5_of
 from transfers.engine.tree.local import LocalTree
 from transfers.engine.tree.memory import MemoryTree
 from transfers.engine.tree.names import is_conflict_path
-from transfers.errors import ChangedElsewhereError, SourceChangedError, SourceInterruptedError
+from transfers.errors import ChangedElsewhereError, ChecksumMismatchError, SourceChangedError, SourceInterruptedError
 
 MTIME_NS = 1_600_000_000_123_456_789
 SMALL, PART = 100, 64
@@ -163,6 +163,40 @@ class TestLargeFiles:
         assert isinstance(again, Alike)
         assert again.loser.version == first.loser.version
         assert contents(loser) == {"a": LARGE}
+
+
+class Promising(MemoryTree):
+    """A tree that tells of a large file what others have noted of it."""
+
+    promised: Checksum | None = None
+
+    def describe(self, entry: Entry) -> Description:
+        return Description(super().describe(entry).mtime_ns, self.promised)
+
+
+class TestProofs:
+    """What others wrote is proved by what they noted, in whichever form."""
+
+    @pytest.mark.parametrize("part_size", [None, 0, PART, 50])
+    @pytest.mark.parametrize("is_whole", [True, False])
+    def test_a_large_file_has_its_name_only_when_it_is_what_was_promised(
+        self, loser: Tree, part_size: int | None, *, is_whole: bool
+    ) -> None:
+        winner = Promising()
+        copy = action(Verb.COPY, put(winner, "a", LARGE), put(loser, "a", b"old"))
+        content = LARGE if is_whole else LARGE[::-1]
+        parts = [content[at : at + (part_size or SMALL)] for at in range(0, len(content), part_size or SMALL)]
+        if part_size is not None:
+            md5s = [md5_of([part]) for part in parts]
+            winner.promised = checksum_of_parts(md5s, part_size) if part_size else Checksum(md5_of([content]))
+        sides = Sides(winner, loser)
+        if is_whole or part_size is None:
+            assert isinstance(sides.apply(copy, Work()), Alike)
+            assert contents(loser) == {"a": LARGE}
+        else:
+            with pytest.raises(ChecksumMismatchError):
+                sides.apply(copy, Work())
+            assert contents(loser) == {"a": b"old"}
 
 
 class TestDeletion:

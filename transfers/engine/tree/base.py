@@ -121,8 +121,11 @@ class TreeSink(Sink, Protocol):
         `md5`, which may cost a reading of the part, is only asked for where the place cannot prove whose bytes it has.
         """
 
-    def checksum(self) -> Checksum:
-        """Of what is stored, which is whole, as the place itself knows it or reads it back."""
+    def checksum(self, part_size: int | None = None) -> Checksum:
+        """Of what is stored, which is whole, as the place itself knows it or reads it back.
+
+        In parts of `part_size` bytes, 0 for the whole file's MD5, where the place can tell it so; else in the plan's.
+        """
 
     def publish(self, size: int) -> Entry:
         """Make the file appear whole in place of `replaced`, and tell it; it is durable once the tree is settled.
