@@ -20,6 +20,7 @@ from transfers.engine.tree.base import (
     Content,
     Description,
     Entry,
+    Kind,
     Tree,
     TreeSink,
     checksum_of_parts,
@@ -28,6 +29,7 @@ from transfers.engine.tree.base import (
     part_plan,
 )
 from transfers.errors import (
+    ChangedElsewhereError,
     ChecksumMismatchError,
     IncompleteFileError,
     Interrupted,
@@ -59,6 +61,8 @@ class Gone:
     """A path that is on neither side now, or that is to be looked at anew."""
 
     path: str
+    with_all_below: bool = False
+    """Of a folder: whether all that was in it is gone from there, too."""
 
 
 Outcome = Alike | Gone
@@ -124,17 +128,29 @@ class Sides:
         """Do what the action says; None where nothing is to be remembered of it. Any TransferError, or Interrupted."""
         work.check()
         if action.verb == Verb.DELETE:
-            self.loser.remove(_given(action.loser))
+            loser = _given(action.loser)
+            self._check_absence(loser)
+            self.loser.remove(loser)
             return Gone(action.path)
         if action.verb == Verb.SET_ASIDE:
-            self.loser.set_aside(_given(action.loser))
-            return Gone(action.path)
+            self._set_aside(_given(action.loser))
+            return Gone(action.path, with_all_below=action.path.endswith("/"))
         if action.verb == Verb.FOLDER:
             made = self.loser.make_folder(action.path)
             return Alike(action.path, 0, _given(action.winner), made, "")
+        if action.verb == Verb.REMEMBER:
+            return Alike(action.path, 0, _given(action.winner), _given(action.loser), "")
         if action.verb in (Verb.COPY, Verb.CONFLICT, Verb.COMPARE):
             return self._again_while_it_changes(action, work)
         return None
+
+    def _check_absence(self, loser: Entry) -> None:
+        """Ask the winner for a file that it seems to lack: a store's listing may be behind what was written to it.
+
+        An empty folder is not asked for: there is nothing in it to lose.
+        """
+        if loser.kind is Kind.FILE and self.winner.find(loser.path) is not None:
+            raise SourceChangedError("it is not deleted: the winning side has it, which its listing did not tell")
 
     # Large files in runs of parts, by several workers
 
@@ -153,8 +169,11 @@ class Sides:
             self._copy(source, sink, plan, [plan.part(number) for number in range(first, last + 1)], work)
 
     def finish(self, action: Action, work: Work, *, all_went_well: bool) -> Outcome:
-        """Make a large file of its parts; where not all went well with them, they are looked at anew."""
-        if all_went_well:
+        """Make a large file of its parts; where not all went well with them, they are looked at anew.
+
+        So they are where the losing side has something else by now, which is not to be replaced unseen.
+        """
+        if all_went_well and not action.in_danger:
             with suppress(IncompleteFileError), self._sink(action) as (sink, description):
                 if sink.join(part_plan(action.size)):
                     return self._publish(action, sink, description)
@@ -192,8 +211,7 @@ class Sides:
 
     def _bring(self, action: Action, work: Work) -> Outcome:
         if action.in_danger and action.loser is not None:
-            self.loser.set_aside(action.loser)
-            action = replace(action, loser=self.loser.find(action.path), in_danger=False)
+            action = replace(action, loser=self._set_aside(action.loser), in_danger=False)
         if _large(action.size):
             return self._bring_large(action, work)
         winner = _given(action.winner)
@@ -201,6 +219,18 @@ class Sides:
         written = self.loser.write(action.path, content, action.loser)
         checksum = str(Checksum(content.md5))
         return Alike(action.path, len(content.content), winner, written, checksum, _digests(content))
+
+    def _set_aside(self, loser: Entry) -> Entry | None:
+        """Keep what the loser has under another name; what of it still has its own name."""
+        try:
+            self.loser.set_aside(loser)
+        except ChangedElsewhereError:
+            if self.loser.find(loser.path) is not None:
+                raise
+            return None  # an earlier attempt came this far
+        found = self.loser.find(loser.path)
+        # What anybody has put there just now was seen by nobody: it is not to be replaced.
+        return found if found is not None and found.version == loser.version else None
 
     def _bring_large(self, action: Action, work: Work) -> Outcome:
         plan = part_plan(action.size)
@@ -232,8 +262,9 @@ class Sides:
     def _publish(self, action: Action, sink: TreeSink, description: Description) -> Outcome:
         """Prove what came, and only then give it its name."""
         winner = _given(action.winner)
-        checksum = sink.checksum()
         promised = description.checksum
+        # In the form that was promised: others have other parts, and a copy within a store may have none any more.
+        checksum = sink.checksum(promised.part_size if promised is not None else None)
         if promised is None and not self.loser.checks_what_it_takes:
             promised = checksum_of(self.winner.source(winner), winner.size, checksum.part_size, None)
         if promised is not None and promised.part_size == checksum.part_size and promised != checksum:

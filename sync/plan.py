@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sync.plan_model import Action, Direction, Known, Stage, Verb, from_json, shown, to_json
+from sync.plan_model import MANIFEST_ONLY, Action, Direction, Known, Stage, Verb, from_json, shown, to_json
 from sync.plan_rows import Row, State, rows
 from transfers.engine.tree.base import Entry, Kind
 from transfers.errors import EmptySideError
 
-__all__ = ["Action", "Direction", "Known", "Stage", "Verb", "from_json", "plan", "shown", "to_json"]
+__all__ = ["MANIFEST_ONLY", "Action", "Direction", "Known", "Stage", "Verb", "from_json", "plan", "shown", "to_json"]
 
 
 def plan(
@@ -91,8 +91,8 @@ class _Above:
     LOSER_UNSEEN = 2
     FILE_COMES = 4
     """A file that only the winner has. If the loser has a folder there, it has to go."""
-    FILE_STAYS = 8
-    """A file that both have."""
+    FILE_FIRST = 8
+    """A file of the winner's that comes before the winner's folder of its name: see `_only_winners_file`."""
 
 
 class _Below:
@@ -100,6 +100,7 @@ class _Below:
 
     WINNER = 1
     WINNER_FILE = 2
+    """The winner has a file that the loser has, too, or gets."""
     BRINGS_FILE = 4
     """A file comes to where the loser has none: it needs a folder here."""
     BRINGS_FOLDER = 8
@@ -145,7 +146,7 @@ class _Planning:
         while self._stack and not self._stack[-1].may_precede(row.path):
             yield from self._close()
         parent = self._parent_of(row.path)
-        self._stack.append(_Open(row, above=0 if parent is None else parent.above | _tells_downwards(parent.row)))
+        self._stack.append(_Open(row, above=0 if parent is None else _tells_downwards(parent)))
         self._winner_has_files = self._winner_has_files or _is(row.winner, Kind.FILE)
 
     def end(self) -> Iterator[Action]:
@@ -226,9 +227,15 @@ def _unseen(row: Row) -> Iterator[Action]:
 
 
 def _only_winners_file(opened: _Open) -> Iterator[Action]:
+    """Of the winner's file "a" and its files below "a/", which only a store can have at once, one has to stay away.
+
+    What the loser has already stays, and then a file that was synced comes: a key that somebody adds takes away nothing
+    that was there. Of what is new the folder comes: it is one file that is missing then, and not many. Whichever it is,
+    the loser has it in the next run, which decides alike; what stays away is told each time, and is still there.
+    """
     row, below = opened.row, opened.below
     verdict = _ONLY_WINNER[row.winner_state]
-    if opened.above & _Above.FILE_STAYS:
+    if opened.above & _Above.FILE_FIRST:
         yield row.action(Verb.SKIP, "a file of that name is in the way")
     elif below & _Below.WINNER_FILE:
         yield row.action(Verb.SKIP, "there is a folder of that name, too")
@@ -244,10 +251,12 @@ def _winners_folder(opened: _Open) -> Iterator[Action]:
     row, below = opened.row, opened.below
     if row.winner is None or not row.winner.is_empty or below & (_Below.STAYS | _Below.STUCK):
         return
-    if row.loser is None and opened.above & (_Above.FILE_COMES | _Above.FILE_STAYS):
+    if row.loser is None and opened.above & (_Above.FILE_COMES | _Above.FILE_FIRST):
         yield row.action(Verb.SKIP, "a file of that name is in the way")
     elif row.loser is None or below & _Below.DELETES:  # it goes with the last file in it
         yield row.action(Verb.FOLDER, "an empty folder")
+    elif row.known is None and row.loser.is_empty:
+        yield row.action(Verb.REMEMBER, "an empty folder that both have")  # so that its removal can be told
 
 
 def _folder_of(row: Row) -> Row:
@@ -256,13 +265,18 @@ def _folder_of(row: Row) -> Row:
     return Row(path, None, Entry(path, Kind.FOLDER, is_empty=False), None)
 
 
-def _tells_downwards(row: Row) -> int:
-    """What a path is for what is below it."""
+def _tells_downwards(opened: _Open) -> int:
+    """What a path, and what is above it, are for what is below it."""
+    row, above = opened.row, opened.above
     if row.is_problem:
-        return _is(row.winner, Kind.PROBLEM) * _Above.WINNER_UNSEEN | _is(row.loser, Kind.PROBLEM) * _Above.LOSER_UNSEEN
+        winners, losers = _is(row.winner, Kind.PROBLEM), _is(row.loser, Kind.PROBLEM)
+        return above | winners * _Above.WINNER_UNSEEN | losers * _Above.LOSER_UNSEEN
+    if _is(row.loser, Kind.FOLDER):
+        return above & ~_Above.FILE_FIRST
     if not _is(row.winner, Kind.FILE):
-        return 0
-    return _Above.FILE_COMES if row.loser is None else _Above.FILE_STAYS
+        return above
+    is_first = row.loser is not None or row.known is not None
+    return above | is_first * _Above.FILE_FIRST | (row.loser is None) * _Above.FILE_COMES
 
 
 def _tells_upwards(opened: _Open, actions: list[Action]) -> int:
@@ -270,7 +284,8 @@ def _tells_upwards(opened: _Open, actions: list[Action]) -> int:
     row, told = opened.row, 0
     verbs = [action.verb for action in actions]
     if row.winner is not None:
-        told |= _Below.WINNER | _is(row.winner, Kind.FILE) * _Below.WINNER_FILE
+        comes = _is(row.winner, Kind.FILE) and Verb.SKIP not in verbs
+        told |= _Below.WINNER | comes * _Below.WINNER_FILE
     if row.loser is None:
         told |= (Verb.COPY in verbs) * _Below.BRINGS_FILE | (Verb.FOLDER in verbs) * _Below.BRINGS_FOLDER
     elif row.is_problem or _is_unseen(opened):

@@ -28,7 +28,9 @@ class Verb(enum.StrEnum):
     SKIP = "skip"
     """Nothing. It cannot be synced."""
     FORGET = "forget"
-    """The manifest forgets what is on neither side."""
+    """The manifest forgets what is on neither side: this very path, and nothing below it."""
+    REMEMBER = "remember"
+    """The manifest knows from now on what both sides have alike, though no sync has brought it."""
     SET_ASIDE = "set_aside"
     """Keep the loser's file, or folder with all in it, under a conflict name. The manifest forgets all of that."""
 
@@ -94,6 +96,10 @@ class Action:
         return replace(self, verb=verb, loser=loser, in_danger=True)
 
 
+MANIFEST_ONLY = (Verb.FORGET, Verb.REMEMBER)
+"""What changes neither side, and is nobody's business."""
+
+
 class Shown(TypedDict):
     """An action as the API tells it."""
 
@@ -107,8 +113,8 @@ _SHOWN_AS = {Verb.FOLDER: "create_folder"}
 
 
 def shown(action: Action, direction: Direction) -> Shown | None:
-    """The action as a dry run shows it; None for one that is nobody's business."""
-    if action.verb is Verb.FORGET:
+    """The action as a dry run shows it; None for one that only the manifest hears of."""
+    if action.verb in MANIFEST_ONLY:
         return None
     name = direction.value if action.verb is Verb.COPY else _SHOWN_AS.get(action.verb, action.verb.value)
     return {"action": name, "path": action.path, "size": action.size, "reason": action.reason}

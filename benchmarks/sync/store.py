@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmarks.sync import patient_swift
 from benchmarks.sync.files import MIB, Contents
+from tests.s3 import swift_process
 from tests.s3.server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, credentials, running
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def running_store() -> Iterator[Store]:
         os.environ |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 
         def command(port: int) -> list[str]:
-            return [sys.executable, "-P", patient_swift.__file__, folder, str(port), ACCESS_KEY, SECRET_KEY, "1"]
+            return [sys.executable, "-P", swift_process.__file__, folder, str(port), ACCESS_KEY, SECRET_KEY, "1"]
 
         with running(S3Server("swift", command, Path(folder, "log"))) as server:
             yield Store(server)

@@ -19,8 +19,13 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return self.filter(leases.free(), is_done=False)
 
     def take(self, job: Job, stage: int, owner: str) -> Batch | None:
-        """The first batch of the job's stage that nobody has, as the owner's; None when there is none."""
-        rows = self.waiting().filter(job=job, stage=stage)
+        """The first batch of the job's stage that nobody has, as the owner's; None when there is none.
+
+        Nor is there one for who helped with a phase that is over: it has other trees at hand.
+        """
+        # No join: the claim has to look at the batch's own row once more when it had to wait for it.
+        this_phase = Job.objects.filter(pk=job.pk, phase=job.phase)
+        rows = self.waiting().filter(job__in=this_phase, stage=stage)
         for pk in rows.order_by("number").values_list("pk", flat=True)[:TRIED]:
             if (batch := leases.claim(rows, pk, owner)) is not None:
                 return batch

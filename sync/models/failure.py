@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Self
+
 from django.db import models
 
 from sync.models.job import Job
+
+MAX_PATH_BYTES = 2000
+"""What is told of a path: PostgreSQL indexes 2,704 bytes, and a path that cannot be synced may have any number."""
+
+
+def told_path(path: str) -> str:
+    """The path, or where it is too long for an index, its beginning and a hash of all of it."""
+    known = path.encode()
+    if len(known) <= MAX_PATH_BYTES:
+        return path
+    return f"{known[:MAX_PATH_BYTES].decode(errors='ignore')}…{hashlib.sha256(known).hexdigest()[:16]}"
+
+
+class FailureQuerySet(models.QuerySet["Failure"]):
+    """The ways to find failures."""
+
+    def about(self, job: Job, path: str) -> Self:
+        """That of this path in the job, if it failed."""
+        return self.filter(job=job, path=told_path(path))
 
 
 class Failure(models.Model):
@@ -15,6 +37,8 @@ class Failure(models.Model):
     code = models.CharField(max_length=40)
     reason = models.TextField()
 
+    objects = FailureQuerySet.as_manager()
+
     class Meta:
         """In the order in which they came."""
 
@@ -23,3 +47,8 @@ class Failure(models.Model):
 
     def __str__(self) -> str:
         return f"failure {self.pk} of {self.job_id}"
+
+    @classmethod
+    def of(cls, job: Job, path: str, code: str, reason: str) -> Failure:
+        """What is to be told of this path, not yet in the database."""
+        return cls(job=job, path=told_path(path), code=code, reason=reason)

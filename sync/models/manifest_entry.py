@@ -31,11 +31,14 @@ class ManifestEntryQuerySet(models.QuerySet["ManifestEntry"]):
         )
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Have none of these in the manifest; of a folder, whose path ends with "/", nothing in it either."""
+        """Have none of these in the manifest; what is in a folder stays."""
         known = [path.encode() for path in paths]
         for start in range(0, len(known), ROWS_AT_ONCE):
             self.filter(path__in=known[start : start + ROWS_AT_ONCE]).delete()
-        for folder in (path for path in known if path.endswith(b"/")):
+
+    def forget_below(self, folders: Iterable[str]) -> None:
+        """Have nothing in the manifest that is in one of these folders, whose paths end in "/"."""
+        for folder in (path.encode() for path in folders):
             self.filter(path__gt=folder, path__lt=folder[:-1] + b"0").delete()  # "0" comes next to "/"
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, models, transaction
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Left
+from django.db.models.lookups import Exact
 
 from sync import places
 from sync.models import Case
@@ -57,9 +59,9 @@ def sought(*, case_uuid: uuid.UUID | None = None, **names: str) -> Case | None:
 
 def stored(*, case: Case) -> models.QuerySet[Any]:
     """The stored files of the case, sorted by their paths."""
-    # Its folder is an index to them; but cut off where it is long, it may be another case's, too.
-    rows = stored_files.visible(user=case.user, folder=case.folder[: stored_files.MAX_NAME_CHARACTERS])
-    return rows.filter(path__startswith=f"{places.local_folder(case)}/").order_by("path")
+    # Its folder is an index to them; but anybody may have called a folder of uploads so, too.
+    rows = stored_files.visible(user=case.user, folder=stored_files.folder_name(case.folder))
+    return rows.below(str(places.local_folder(case))).order_by("path")
 
 
 def folder(*, case: Case) -> Path:
@@ -164,9 +166,8 @@ def _check_prefix(request: CaseRequest) -> None:
     names = prefix.split("/")
     above = ["/".join(names[:length]) for length in range(1, len(names) + 1)]
     regions = places.regions_with(cloud) or [request.region]
-    taken = Case.objects.filter(region__in=regions).filter(
-        Q(s3keypath__in=above) | Q(s3keypath__startswith=f"{prefix}/")
-    )
+    below = Q(Exact(Left("s3keypath", len(prefix) + 1), Value(f"{prefix}/")))  # SQLite's LIKE takes "a" for "A"
+    taken = Case.objects.filter(region__in=regions).filter(Q(s3keypath__in=above) | below)
     environment = settings.ENVIRONMENT
     uploads = environment.s3_prefix.strip("/")
     in_their_bucket = cloud.bucket and (cloud.bucket, cloud.endpoint_url) == (

@@ -184,7 +184,7 @@ class _Applying:
         return None
 
     def _finish(self, action: Action) -> Outcome | None:
-        troubled = Failure.objects.filter(job=self._job, path=action.path)
+        troubled = Failure.objects.about(self._job, action.path)
         outcome = self._sides.finish(self._present(action), self._work, all_went_well=not troubled.exists())
         troubled.delete()
         return outcome
@@ -248,7 +248,7 @@ class _Applying:
     def _note_failure(self, action: Action, error: TransferError) -> None:
         log.info("a file failed", job=str(self._job.pk), code=error.code)
         with self._lock:
-            self._failed.append(Failure(job=self._job, path=action.path, code=error.code, reason=error.message))
+            self._failed.append(Failure.of(self._job, action.path, error.code, error.message))
             if self._in_a_row >= 0:
                 self._in_a_row += 1
         if isinstance(error, OutOfSpaceError) or (
@@ -283,7 +283,7 @@ class _Applying:
     ) -> None:
         self._sides.loser.settle()
         alike = [outcome for _, outcome in outcomes if isinstance(outcome, Alike)]
-        gone = [outcome.path for _, outcome in outcomes if isinstance(outcome, Gone)]
+        gone = [outcome for _, outcome in outcomes if isinstance(outcome, Gone)]
         is_last = "is_done" in numbers
         with transaction.atomic():
             ours = leases.release(self._batch, **numbers) if is_last else leases.renew(self._batch, **numbers)
@@ -294,8 +294,10 @@ class _Applying:
             )
             if self._leg.phase == Phase.SYNCING:
                 ManifestEntry.objects.note(self._manifest_entry(outcome) for outcome in alike)
-                self._job.case.manifest.forget(gone)
-                self._keep(alike, gone)
+                self._job.case.manifest.forget(each.path for each in gone)
+                self._job.case.manifest.forget_below(each.path for each in gone if each.with_all_below)
+                self._keep(alike)
+                self._let_go(gone)
 
     def _manifest_entry(self, outcome: Alike) -> ManifestEntry:
         local, remote = self._local_and_remote(outcome)
@@ -309,7 +311,7 @@ class _Applying:
             remote_version=remote.version,
         )
 
-    def _keep(self, alike: list[Alike], gone: list[str]) -> None:
+    def _keep(self, alike: list[Alike]) -> None:
         """Synced files are stored files of the case's owner, in the case's folder."""
         case = self._job.case
         root = places.local_folder(case)
@@ -325,7 +327,12 @@ class _Applying:
             if not outcome.path.endswith("/")
         ]
         stored_files.keep(owner_id=case.user_id, files=files)
-        stored_files.forget(paths=[root / path for path in gone])
+
+    def _let_go(self, gone: list[Gone]) -> None:
+        """What is gone, or was set aside, is stored no longer; under its new name it is, once it is synced."""
+        root = places.local_folder(self._job.case)
+        stored_files.forget(paths=[root / each.path for each in gone if not each.path.endswith("/")])
+        stored_files.forget_below(folders=[root / each.path for each in gone if each.with_all_below])
 
     def _local_and_remote(self, outcome: Alike) -> tuple[Entry, Entry]:
         pair = (outcome.winner, outcome.loser)

@@ -8,13 +8,15 @@ from typing import Any
 
 from django.db import transaction
 
-from sync.models import Batch, Failure
+from sync import places
+from sync.models import Batch, Failure, ManifestEntry
 from sync.models.job import Phase
-from sync.plan import Action, Stage, Verb, shown, to_json
+from sync.plan import MANIFEST_ONLY, Action, Stage, Verb, shown, to_json
 from sync.tasks.legs import Leg
 from transfers import leases
 from transfers.engine.tree.base import SMALL_BYTES, part_plan
 from transfers.errors import Interrupted, Interruption, TransferError
+from transfers.services import stored_file as stored_files
 
 CLEAR, BRING, FINISH, DELETE, FOLDERS = range(5)
 """The stages of batches: large files are finished when all their parts were brought."""
@@ -29,7 +31,9 @@ SPLIT_BYTES = 256 * 2**20
 PARTS_AT_ONCE = 16
 """Parts that one worker takes of such a file."""
 ROWS_AT_ONCE = 50
-_NOTHING_TO_DO = (Verb.SKIP, Verb.KEEP, Verb.FORGET)
+NOTES_AT_ONCE = 1000
+"""When what only the manifest, or the list of failures, hears of is written down: a plan may have nothing else."""
+_NOTHING_TO_DO = (Verb.SKIP, Verb.KEEP, *MANIFEST_ONLY)
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class BatchWriter:
         self._rows: list[Batch] = []
         self._skipped: list[Failure] = []
         self._forgotten: list[str] = []
+        self._remembered: list[Action] = []
+        self._has_manifest = leg.phase == Phase.SYNCING
         self._number = self._job.batches.count()
         # A dry run keeps the batches of both ways, the first copy's before the rest.
         self._first_stage = 1 + FOLDERS if self._job.dry_run and leg.phase == Phase.SYNCING else 0
@@ -69,14 +75,11 @@ class BatchWriter:
 
     def _add(self, action: Action) -> None:
         if self._job.dry_run:
-            if action.verb != Verb.FORGET:
+            if action.verb not in MANIFEST_ONLY:
                 self._collect(action)
             return
-        if action.verb == Verb.SKIP:
-            self._skipped.append(Failure(job=self._job, path=action.path, code=SKIPPED, reason=action.reason))
-        if action.verb == Verb.FORGET:
-            self._forgotten.append(action.path)
         if action.verb in _NOTHING_TO_DO:
+            self._note(action)
             return
         self.files += 1
         self.size += bytes_of(action)
@@ -84,6 +87,17 @@ class BatchWriter:
             self._split(action)
         else:
             self._collect(action)
+
+    def _note(self, action: Action) -> None:
+        """Write down what is nobody's work."""
+        if action.verb == Verb.SKIP:
+            self._skipped.append(Failure.of(self._job, action.path, SKIPPED, action.reason))
+        elif action.verb == Verb.FORGET:
+            self._forgotten.append(action.path)
+        elif action.verb == Verb.REMEMBER and self._has_manifest:
+            self._remembered.append(action)
+        if len(self._skipped) + len(self._forgotten) + len(self._remembered) >= NOTES_AT_ONCE:
+            self._flush()
 
     def _collect(self, action: Action) -> None:
         stage = _STAGES[action.stage]
@@ -130,8 +144,17 @@ class BatchWriter:
                 raise Interrupted(Interruption.FENCED)
             Batch.objects.bulk_create(self._rows)
             Failure.objects.bulk_create(self._skipped, ignore_conflicts=True)
-            self._job.case.manifest.forget(self._forgotten)
-        self._rows, self._skipped, self._forgotten = [], [], []
+            self._know()
+        self._rows, self._skipped, self._forgotten, self._remembered = [], [], [], []
+
+    def _know(self) -> None:
+        """Have the manifest, and the list of stored files, know what the two listings have shown."""
+        case = self._job.case
+        case.manifest.forget(self._forgotten)
+        root = places.local_folder(case)
+        stored_files.forget(paths=[root / path for path in self._forgotten if not path.endswith("/")])
+        entries = [ManifestEntry(case=case, path=action.path.encode(), size=0) for action in self._remembered]
+        ManifestEntry.objects.note(entries)
 
 
 def _printable(action: Action) -> Action:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rest_framework import status
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -13,14 +12,7 @@ from sync.services import case as cases
 from sync.views import described
 from sync.views.base import caller, id_of
 from transfers.errors import NoSuchCaseError
-
-
-class CasePages(PageNumberPagination):
-    """Pages of cases."""
-
-    page_size = 50
-    page_size_query_param = "page_size"
-    max_page_size = 500
+from transfers.paging import Pages
 
 
 @described.cases
@@ -29,7 +21,7 @@ class CaseListView(APIView):
 
     def get(self, request: Request) -> Response:
         """List the caller's cases, newest first."""
-        pages = CasePages()
+        pages = Pages()
         page = pages.paginate_queryset(cases.visible(user=caller(request)), request, view=self)
         return pages.get_paginated_response(CaseSerializer(page, many=True).data)
 

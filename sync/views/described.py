@@ -218,7 +218,7 @@ cases = extend_schema_view(
                     "results": CaseSerializer(many=True),
                 },
             ),
-            **_problems(404),
+            **_problems(400, 404),
         },
         examples=[
             _answer("One page", {"count": 1, "next": None, "previous": None, "results": [_TOLD_CASE]}, 200),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conformance.sinks import SinkSuite
 from tests.conformance.sources import ReadingSuite, fetch
-from tests.conformance.trees import MTIME_NS, NewTree, TreeSuite, put
+from tests.conformance.trees import MTIME_NS, MarkedFoldersSuite, NewTree, TreeSuite, put
 from tests.s3 import BUCKET, S3Server
 from transfers.engine.base import Source
 from transfers.engine.s3 import S3Place, S3Tree
@@ -30,7 +30,7 @@ def _new_stores() -> Iterator[None]:
     forget_stores()
 
 
-class TestS3TreeAtSwift(TreeSuite):
+class TestS3TreeAtSwift(TreeSuite, MarkedFoldersSuite):
     @pytest.fixture
     def new_tree(self, swift: S3Server) -> NewTree:
         return new_s3_tree(swift)

@@ -10,14 +10,14 @@ import pytest
 from tests.conformance.durable_sinks import DurableSuite
 from tests.conformance.sinks import BeginningsSuite, SinkSuite
 from tests.conformance.sources import ReadingSuite, ShorteningSuite, fetch
-from tests.conformance.trees import MTIME_NS, OwnFoldersSuite, TreeSuite
+from tests.conformance.trees import MTIME_NS, MarkedFoldersSuite, OwnFoldersSuite, TreeSuite
 from transfers.engine.base import Source
 from transfers.engine.tree.base import Description, Tree, TreeSink
 from transfers.engine.tree.local import LocalTree
 from transfers.engine.tree.memory import MemoryTree
 
 
-class TestMemoryTree(TreeSuite):
+class TestMemoryTree(TreeSuite, MarkedFoldersSuite):
     @pytest.fixture
     def new_tree(self) -> type[MemoryTree]:
         return MemoryTree

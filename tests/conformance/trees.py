@@ -97,6 +97,12 @@ def go_on(sink: TreeSink, content: bytes = LARGE) -> list[int]:
     return missing
 
 
+def checksum_of(content: bytes, part_size: int) -> Checksum:
+    """The checksum of these bytes in parts of this size."""
+    parts = (content[offset : offset + part_size] for offset in range(0, len(content), part_size))
+    return checksum_of_parts([md5_of([part]) for part in parts], part_size)
+
+
 def part_md5(content: bytes, number: int) -> str:
     part = PLAN.part(number)
     return md5_of([content[part.offset : part.end]])
@@ -150,6 +156,7 @@ class ListingSuite:
         assert told.mtime_ns in (0, MTIME_NS)
         found = tree.find("a/b/c")
         assert found is not None
+        assert tree.find("a/b/x") is None
         assert (found.path, found.kind, found.size, found.version) == ("a/b/c", Kind.FILE, 3, written.version)
 
     def test_another_content_is_another_version(self, tree: Tree) -> None:
@@ -434,6 +441,8 @@ class LargeFileSuite:
             assert files(tree) == {}
         expected = checksum_of_parts([part_md5(LARGE, number) for number in (1, 2, 3)], PART_BYTES)
         assert sink.checksum() == expected
+        assert sink.checksum(2**20) in (expected, checksum_of(LARGE, 2**20))
+        assert sink.checksum(0) in (expected, Checksum(md5_of([LARGE])))
         written = sink.publish(len(LARGE))
         sink.complete(len(LARGE))
         sink.close()
@@ -589,6 +598,28 @@ class LargeFileSuite:
             fetch(source, 0, 10)
         with pytest.raises(SourceChangedError):
             fetch(tree.source(replace(entry, version="another")), 0, 10)
+
+
+class MarkedFoldersSuite:
+    """For a tree on a place that has no folders of its own, but marks of them."""
+
+    @pytest.mark.parametrize("order", [("a/", "a/b/", "a/b/c/"), ("a/b/", "a/b/c/", "a/"), ("a/b/c/", "a/b/", "a/")])
+    def test_folders_in_folders_go_in_any_order(self, tree: Tree, order: tuple[str, ...]) -> None:
+        put(tree, "other")
+        for path in order:
+            tree.make_folder(path)
+        listed = entries(tree)
+        for path in order:
+            tree.remove(listed[path])
+        assert list(entries(tree)) == ["other"]
+
+    def test_a_file_far_below_holds_a_folder_back(self, tree: Tree) -> None:
+        folder = tree.make_folder("a/")
+        tree.make_folder("a/b/")
+        put(tree, "a/b/c")
+        with pytest.raises(ChangedElsewhereError):
+            tree.remove(folder)
+        assert list(entries(tree)) == ["a/", "a/b/", "a/b/c"]
 
 
 class OwnFoldersSuite:

@@ -2,6 +2,10 @@
 
 Its own programs are one process for each of four servers and its workers, which leave their session. Here the four
 share an event loop, so that one SIGKILL is the crash of a whole machine, and it starts in half a second.
+
+It waits. Where one of its servers is late to answer another, swift goes on without: a listing lacks the object that was
+just written, until a daemon mends it that does not run here; one that cannot have its database at once tells what it
+had before; and after ten times there is no bucket any more. Under a load all are late.
 """
 
 from __future__ import annotations
@@ -28,13 +32,21 @@ use = egg:swift#account
 
 [app:container-server]
 use = egg:swift#container
+conn_timeout = 60
+node_timeout = 300
 
 [app:object-server]
 use = egg:swift#object
+conn_timeout = 60
+node_timeout = 300
+container_update_timeout = 300
 
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+conn_timeout = 60
+node_timeout = 300
+error_suppression_limit = 1000000
 
 [filter:catch_errors]
 use = egg:swift#catch_errors
@@ -59,6 +71,8 @@ use = egg:swift#slo
 max_manifest_segments = 10000
 """
 _STORES = ("account", "container", "object")
+_PENDING_SECONDS = 300
+"""How long a listing waits for what was written before it."""
 
 
 def main() -> None:
@@ -69,6 +83,7 @@ def main() -> None:
     utils.monkey_patch()
     import eventlet  # noqa: PLC0415
 
+    _list_nothing_old()
     Path(folder, "devices", "disk").mkdir(parents=True, exist_ok=True)
     Path(folder, "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = tests\n")
     utils.set_swift_dir(folder)
@@ -87,6 +102,19 @@ def main() -> None:
     listening = eventlet.listen(("127.0.0.1", int(port)))
     print(f"serving at http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
     _serve(listening, proxy)
+
+
+def _list_nothing_old() -> None:
+    """Have listings wait for what was written before: otherwise they do for 0.1 s, and then tell what was."""
+    from swift.common.db import DatabaseBroker  # noqa: PLC0415 - once swift has patched what it stands on
+
+    as_it_was = DatabaseBroker.__init__
+
+    def patient(broker: Any, *arguments: Any, **options: Any) -> None:
+        as_it_was(broker, *arguments, **options)
+        broker.pending_timeout, broker.stale_reads_ok = _PENDING_SECONDS, False
+
+    DatabaseBroker.__init__ = patient
 
 
 def _write_ring(path: Path, port: int) -> None:

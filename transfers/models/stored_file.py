@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Value
+from django.db.models.functions import Left
+from django.db.models.lookups import Exact
 
 from transfers import leases
 
@@ -25,6 +28,12 @@ class StoredFileQuerySet(models.QuerySet["StoredFile"]):
     def unhashed(self) -> Self:
         """Those whose checksums are still to be taken."""
         return self.kept().filter(sha256="", checksum_error="")
+
+    def below(self, folder: str) -> Self:
+        """Those whose bytes lie in this folder, however deep."""
+        start = f"{folder}/"
+        # SQLite's LIKE takes "a" for "A"; PostgreSQL's finds the rows by their index.
+        return self.filter(Exact(Left("path", len(start)), Value(start)), path__startswith=start)
 
     def deleted(self) -> Self:
         """Those whose bytes are to be removed, and then the row."""

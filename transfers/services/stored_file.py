@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import mimetypes
 import os
 import re
@@ -27,6 +28,7 @@ from transfers.tasks import remove_file
 
 MAX_NAME_CHARACTERS = 255
 ROWS_AT_ONCE = 500
+_HASH_CHARACTERS = 16
 _RENEWED = ["size", "modified_ns", "md5", "sha256", "crc32", "checksum_error", "verified", "deleted_at"]
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 """What is told where there is none: nothing, a folder, a link that leads nowhere, a socket."""
@@ -113,7 +115,7 @@ def keep(*, owner_id: int, files: Sequence[Kept]) -> None:
         StoredFile(
             owner_id=owner_id,
             name=file.path.name[:MAX_NAME_CHARACTERS],
-            folder=file.folder[:MAX_NAME_CHARACTERS],
+            folder=folder_name(file.folder),
             path=str(file.path),
             size=file.size,
             modified_ns=file.modified_ns,
@@ -129,6 +131,22 @@ def keep(*, owner_id: int, files: Sequence[Kept]) -> None:
     )
 
 
+def folder_name(folder: str) -> str:
+    """What a logical folder of this name is listed as: where it is too long, its beginning and a hash of all of it."""
+    if len(folder) <= MAX_NAME_CHARACTERS:
+        return folder
+    end = "~" + hashlib.sha256(folder.encode()).hexdigest()[:_HASH_CHARACTERS]
+    return folder[: MAX_NAME_CHARACTERS - len(end)] + end
+
+
 def forget(*, paths: Sequence[Path]) -> None:
     """These files are not there any more, nor are they to be."""
-    StoredFile.objects.filter(path__in=[str(path) for path in paths]).delete()
+    names = [str(path) for path in paths]
+    for start in range(0, len(names), ROWS_AT_ONCE):
+        StoredFile.objects.filter(path__in=names[start : start + ROWS_AT_ONCE]).delete()
+
+
+def forget_below(*, folders: Sequence[Path]) -> None:
+    """Nothing that was in these folders, however deep, is there any more, nor is it to be."""
+    for folder in folders:
+        StoredFile.objects.below(str(folder)).delete()

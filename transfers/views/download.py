@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, status
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,6 +17,7 @@ from rest_framework.views import APIView
 from transfers.errors import TRANSFER_CODES, Problem
 from transfers.models import Download
 from transfers.models.download import DownloadState
+from transfers.paging import Pages
 from transfers.serializers.download import (
     DownloadDetailSerializer,
     DownloadRequestSerializer,
@@ -109,14 +109,6 @@ class DownloadAPIView(APIView):
         return serializer.save()
 
 
-class DownloadPages(PageNumberPagination):
-    """Pages of downloads."""
-
-    page_size = 50
-    page_size_query_param = "page_size"
-    max_page_size = 500
-
-
 class DownloadListView(DownloadAPIView):
     """Start a download, or look through those there were."""
 
@@ -188,7 +180,7 @@ class DownloadListView(DownloadAPIView):
             raise serializers.ValidationError({"state": [f"must be one of {', '.join(DownloadState.values)}"]})
         if bad := [name for name, value in filters.items() if "\0" in value]:  # PostgreSQL cannot even look for it
             raise serializers.ValidationError({name: ["null characters are not allowed"] for name in bad})
-        pages = DownloadPages()
+        pages = Pages()
         page = pages.paginate_queryset(downloads.visible(user=self.caller(request), **filters), request, view=self)
         results = DownloadSerializer(page, many=True).data
         return Response(success(dict(pages.get_paginated_response(results).data)))

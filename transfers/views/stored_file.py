@@ -10,26 +10,18 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers, status
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from transfers.models import StoredFile
+from transfers.paging import Pages
 from transfers.serializers.stored_file import ServedFileSerializer
 from transfers.services import stored_file as files
 
 MAX_ID = 2**63 - 1
 """The largest id that the database can hold."""
 PROBLEM = OpenApiResponse(OpenApiTypes.OBJECT, "A problem (RFC 9457).")
-
-
-class StoredFilePages(PageNumberPagination):
-    """Pages of stored files."""
-
-    page_size = 50
-    page_size_query_param = "page_size"
-    max_page_size = 500
 
 
 class StoredFileAPIView(APIView):
@@ -74,7 +66,7 @@ class StoredFileListView(StoredFileAPIView):
         folder, text = request.query_params.get("folder"), request.query_params.get("text", "")
         if bad := [name for name, value in (("folder", folder), ("text", text)) if "\0" in (value or "")]:
             raise serializers.ValidationError({name: ["null characters are not allowed"] for name in bad})
-        pages = StoredFilePages()
+        pages = Pages()
         rows = files.visible(user=self.caller(request), folder=folder, text=text)
         page = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(ServedFileSerializer(page, many=True, context={"request": request}).data)

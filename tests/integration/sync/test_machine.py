@@ -152,6 +152,8 @@ class FoldersMachine(RuleBasedStateMachine):
         for path, content in theirs.items():
             if path not in skipped:
                 assert ours.get(path) == content, path
+        empty = set.intersection(*(self._empty_folders(side) for side in (0, 1)))
+        assert empty <= {*self.manifest, *skipped}, "nobody could tell that they are gone"
 
     def _tree(self, side: int) -> Tree:
         return LocalTree(self.folders[side], self.root / f"staging-{side}", keeps_checksums=side == 1)
@@ -183,9 +185,8 @@ class FoldersMachine(RuleBasedStateMachine):
             self.manifest.pop(action.path, None)
         outcome = sides.apply(action, Work())
         if isinstance(outcome, Gone):
-            gone = [path for path in self.manifest if path == outcome.path or path.startswith(f"{outcome.path}/")]
-            gone += [path for path in self.manifest if outcome.path.endswith("/") and path.startswith(outcome.path)]
-            for path in set(gone):
+            self.manifest.pop(outcome.path, None)
+            for path in [path for path in self.manifest if outcome.with_all_below and path.startswith(outcome.path)]:
                 del self.manifest[path]
         elif isinstance(outcome, Alike):
             versions = (outcome.winner.version, outcome.loser.version)
@@ -205,6 +206,11 @@ class FoldersMachine(RuleBasedStateMachine):
     def _files(self, side: int) -> dict[str, bytes]:
         root = self.folders[side]
         return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    def _empty_folders(self, side: int) -> set[str]:
+        root = self.folders[side]
+        folders = (path for path in root.rglob("*") if path.is_dir() and not any(path.iterdir()))
+        return {f"{path.relative_to(root)}/" for path in folders}
 
     def _throw_away(self, side: int, path: str) -> None:
         files = self._files(side)

@@ -228,6 +228,8 @@ class Case:
                 }
             case Verb.FORGET:
                 self.manifest.pop(action.path, None)
+            case Verb.REMEMBER:
+                self.manifest[action.path] = Synced(b"", ("", ""))
             case Verb.FOLDER:
                 losing.make_folder(action.path)
                 yield

@@ -377,9 +377,24 @@ def test_a_folder_where_the_winner_has_a_file(
             id="the winner has both",
         ),
         pytest.param(
-            *(keys("a a/b"), [], "a a/b", LEFT),
+            *(keys("a a/b"), [], "a/b", LEFT),
             ["bring: copy a/b", "bring: skip a"],
+            id="the winner has both, and the folder was synced",
+        ),
+        pytest.param(
+            *(keys("a a/b a/e/ a/f/g"), [], "a", LEFT),
+            ["bring: skip a/b", "bring: skip a/e/", "bring: skip a/f/g", "bring: copy a"],
+            id="the winner has both, and the file was synced",
+        ),
+        pytest.param(
+            *(keys("a a/b"), [], "a a/b", LEFT),
+            ["bring: skip a/b", "bring: copy a"],
             id="the winner has both, and both were synced",
+        ),
+        pytest.param(
+            *(keys("a a/b a/f/g"), disk("a/x"), "a", LEFT),
+            ["bring: copy a/b", "bring: copy a/f/g", "bring: skip a"],
+            id="the winner has both, the file was synced, and the loser has the folder",
         ),
         pytest.param(
             *(keys("a a/b a/b/c"), disk("a/x"), "", LEFT),
@@ -443,6 +458,24 @@ def test_names_that_are_files_and_folders(
     assert told(plan(winner, loser, manifest(synced), delete=delete)) == expected
 
 
+# A plan for trees of which the winner has both, done on a disk: what came first stays, whatever is in the manifest
+@pytest.mark.parametrize("synced", ["", "a", "a/b", "a a/b"])
+@pytest.mark.parametrize("loser", ["", "a", "a/b", "a/x", "a/"])
+def test_which_of_a_file_and_a_folder_comes_is_the_same_in_each_run(loser: str, synced: str) -> None:
+    winner = keys("a a/b a/c")
+    left = loser.split()
+    for _ in range(3):
+        actions = list(plan(winner, disk(" ".join(left)), manifest(synced)))
+        assert all(action.reason for action in actions if action.verb is Verb.SKIP)
+        assert {action.path for action in actions if action.verb is Verb.SKIP} in ({"a"}, {"a/b", "a/c"})
+        brought = [action.path for action in actions if action.verb in (Verb.COPY, Verb.COMPARE, Verb.CONFLICT)]
+        before, left = left, sorted({*left, *brought} - {"a/"})
+        synced = " ".join({*synced.split(), *brought})
+        assert before in (loser.split(), left), "only the first run brings anything"
+        assert not any(action.verb is Verb.SET_ASIDE for action in actions)
+    assert left in (["a"], sorted({"a/b", "a/c", *loser.split()} - {"a/"}))
+
+
 # Empty folders
 
 
@@ -452,7 +485,12 @@ def test_names_that_are_files_and_folders(
         pytest.param(disk("e/"), [], "", LEFT, ["folders: folder e/"], id="new"),
         pytest.param(disk("d/e/"), [], "", LEFT, ["folders: folder d/e/"], id="new, in another"),
         pytest.param(disk("e/"), [], "e/", LEFT, ["folders: folder e/"], id="missing there"),
-        pytest.param(disk("e/"), disk("e/"), "", DELETED, [], id="on both sides"),
+        pytest.param(disk("e/"), disk("e/"), "", DELETED, ["bring: remember e/"], id="on both sides"),
+        pytest.param(disk("e/"), disk("e/"), "", LEFT, ["bring: remember e/"], id="on both sides, nothing is deleted"),
+        pytest.param(keys("e/"), disk("d/e/ e/"), "", LEFT, ["bring: remember e/"], id="on both sides, beside another"),
+        pytest.param(disk("e/"), disk("e/"), "e/", DELETED, [], id="on both sides, and known"),
+        pytest.param(disk("e/"), disk("e/d/"), "", LEFT, [], id="on both sides, but one has something in it"),
+        pytest.param(disk("e/"), disk("e/x"), "e/x", LEFT, [], id="on both sides, but one has a file in it"),
         pytest.param([], [], "e/", LEFT, ["delete: forget e/"], id="on neither side"),
         pytest.param(disk("y"), disk("e/ y"), "e/ y", LEFT, [], id="gone"),
         pytest.param(disk("y"), disk("e/ y"), "e/ y", DELETED, ["delete: delete e/"], id="gone, deletion is asked"),
@@ -852,5 +890,6 @@ def test_how_an_action_is_shown(verb: Verb, direction: Direction, name: str) -> 
 
 
 @pytest.mark.parametrize("direction", Direction)
-def test_what_only_the_manifest_forgets_is_not_shown(direction: Direction) -> None:
-    assert shown(Action(Verb.FORGET, "x", 10, "why", Stage.DELETE, None, None, known("x")), direction) is None
+@pytest.mark.parametrize("verb", [Verb.FORGET, Verb.REMEMBER])
+def test_what_only_the_manifest_hears_of_is_not_shown(verb: Verb, direction: Direction) -> None:
+    assert shown(Action(verb, "x", 10, "why", Stage.DELETE, None, None, known("x")), direction) is None

@@ -186,6 +186,8 @@ class SyncMachine(RuleBasedStateMachine):
                 assert self.case.manifest[entry.path].content == winning.files[entry.path].content
             elif entry.is_empty:
                 assert any(path.startswith(entry.path) for path in [*losing.files, *losing.folders])
+                if entry.path in losing.folders and not _below(losing, entry.path):
+                    assert entry.path in self.case.manifest, "nobody could tell that it is gone"
         if delete:
             theirs = {entry.path for entry in winning.entries()}
             for entry in losing.entries():
@@ -246,6 +248,10 @@ class SyncMachine(RuleBasedStateMachine):
         place = self.case.sides[side]
         place.hidden = {each for each in place.hidden if not each.startswith(path)}
         place.move(path, new + "/" if path.endswith("/") else new)
+
+
+def _below(side: Side, folder: str) -> list[str]:
+    return [path for path in [*side.files, *side.folders] if path.startswith(folder) and path != folder]
 
 
 def test_the_sync_machine() -> None:

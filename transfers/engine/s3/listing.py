@@ -109,7 +109,7 @@ class _PageReader:
             raise ValueError(f"{self._root} is no listing")
         is_encoded = self._about.get("EncodingType") == "url"
         objects = [_listed(each, is_encoded=is_encoded) for each in self._objects]
-        is_truncated = self._about.get("IsTruncated") == "true"
+        is_truncated = {"true": True, "false": False}[self._about["IsTruncated"]]  # silence is no end
         return Page(objects, self._about["NextContinuationToken"] if is_truncated else "")
 
     def _start(self, name: str, _: object) -> None:

@@ -142,8 +142,11 @@ class S3Tree:
         return sweep(self._place, older_than_seconds, lambda _: set())
 
     def remove(self, entry: Entry) -> None:
-        """Delete the object; one that is gone is fine. ChangedElsewhereError, and any SinkError."""
-        if entry.kind is Kind.FOLDER and self._has_more(entry):
+        """Delete the object; one that is gone is fine. ChangedElsewhereError, and any SinkError.
+
+        Marks of folders in a folder do not hold back its own: they may be about to go, too, and none needs another.
+        """
+        if entry.kind is Kind.FOLDER and any(each.kind is not Kind.FOLDER for each in self._below(entry)):
             raise ChangedElsewhereError("the folder is not empty any more")
         self._delete(entry)
 
@@ -160,6 +163,11 @@ class S3Tree:
         except ChangedElsewhereError:
             if find_object(self._place, key) is not None:
                 raise
+
+    def _below(self, folder: Entry) -> Iterator[Entry]:
+        """What is in the folder now."""
+        key = self._place.key(folder.path)
+        return (self._entry(listed) for listed in listed_objects(self._place, key) if listed.key != key)
 
     def _has_more(self, folder: Entry) -> bool:
         """Whether there is anything in the folder."""

@@ -121,8 +121,11 @@ class TreeSink(Sink, Protocol):
         `md5`, which may cost a reading of the part, is only asked for where the place cannot prove whose bytes it has.
         """
 
-    def checksum(self) -> Checksum:
-        """Of what is stored, which is whole, as the place itself knows it or reads it back."""
+    def checksum(self, part_size: int | None = None) -> Checksum:
+        """Of what is stored, which is whole, as the place itself knows it or reads it back.
+
+        In parts of `part_size` bytes, 0 for the whole file's MD5, where the place can tell it so; else in the plan's.
+        """
 
     def publish(self, size: int) -> Entry:
         """Make the file appear whole in place of `replaced`, and tell it; it is durable once the tree is settled.
@@ -147,7 +150,10 @@ class Tree(Protocol):
         """
 
     def find(self, path: str) -> Entry | None:
-        """The file or folder with this path as it is now; None when there is none."""
+        """The file or folder with this path as it is now; None when there is none.
+
+        The place itself is asked, and not its listing, which may be behind.
+        """
 
     def read(self, entry: Entry) -> Content:
         """A small file; SourceChangedError when it is no longer the entry, ChecksumMismatchError when damaged."""
@@ -186,7 +192,8 @@ class Tree(Protocol):
     def remove(self, entry: Entry) -> None:
         """Remove a file, or an empty folder, and folders that became empty by it; one that is gone is fine.
 
-        ChangedElsewhereError, and nothing is removed, when it is another than the entry, or a folder that is not empty.
+        ChangedElsewhereError, and nothing is removed, when it is another than the entry, or a folder that is not empty;
+        in a place that has no folders of its own, one that has a file in it: marks may go in any order.
         """
 
 

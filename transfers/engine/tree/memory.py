@@ -176,7 +176,7 @@ class MemoryTree:
         with self.lock:
             if self.find(entry.path) is not None:
                 self._check_unchanged(entry)
-            if entry.kind is Kind.FOLDER and self._below(entry.path):
+            if entry.kind is Kind.FOLDER and not self._folders.issuperset(self._below(entry.path)):
                 raise ChangedElsewhereError(f"{entry.path} is not empty")
             self._files.pop(entry.path, None)
             self._folders.discard(entry.path)
@@ -297,10 +297,12 @@ class MemoryTreeSink:
         """Keep all that the reader gives."""
         return self._begun.sink.write_part(part, reader, start)
 
-    def checksum(self) -> Checksum:
+    def checksum(self, part_size: int | None = None) -> Checksum:
         """Of the bytes that are here."""
-        plan = self._begun.plan
         content = self._whole(sum(part.size for part in self.stored_parts().values()))
+        if part_size == 0:
+            return Checksum(md5_of([content]))
+        plan = self._begun.plan if part_size is None else Plan(len(content), part_size)
         return checksum_of_parts((md5_of([content[part.offset : part.end]]) for part in plan), plan.part_size)
 
     def publish(self, size: int) -> Entry:

@@ -191,6 +191,14 @@ def test_a_page_that_is_not_there(api: Client, page: str) -> None:
     problem(api.get(f"{URL}?page={page}"), 404, "not_found")
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "501", "x", "", "9" * 5000, "%00"])
+def test_a_page_size_that_cannot_be(api: Client, size: str) -> None:
+    answer = api.get(f"{URL}?page_size={size}")
+    problem(answer, 400, "invalid_input", "page_size")
+    assert answer.json()["errors"]["page_size"] == ["must be a number from 1 to 500"]
+    assert api.get(f"{URL}?page_size=500").status_code == 200
+
+
 def test_a_list_costs_as_many_queries_for_many_as_for_one(api: Client, ann: User) -> None:
     counts = []
     for more in (1, 30):

@@ -154,6 +154,7 @@ def test_answers_about_cases_are_as_described(described: Described, api: Client,
         holds(described, CASES, "post", post(api, CASES, body))
     holds(described, CASES, "get", api.get(CASES))
     holds(described, CASES, "get", api.get(f"{CASES}?page=9"))
+    holds(described, CASES, "get", api.get(f"{CASES}?page_size=501"))
     holds(described, CASE, "get", api.get(f"{CASES}{made.json()['_id']}/"))
     holds(described, CASE, "get", api.get(f"{CASES}{NOBODYS}/"))
 

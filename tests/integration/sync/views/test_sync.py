@@ -543,7 +543,8 @@ def test_a_prefix_in_or_around_anothers(api: Client, theirs: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "theirs", [f"{PREFIX}2", f"{PREFIX[:-1]}", f"{PREFIX[:-1]}_", "userdat", "%", "_" * len(PREFIX)]
+    "theirs",
+    [f"{PREFIX}2", f"{PREFIX[:-1]}", f"{PREFIX[:-1]}_", "userdat", "%", "_" * len(PREFIX), f"{PREFIX.upper()}/inner"],
 )
 def test_a_prefix_that_only_looks_alike(api: Client, theirs: str) -> None:
     new_case(new_user("bob"), s3keypath=theirs)

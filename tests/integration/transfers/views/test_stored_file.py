@@ -94,6 +94,15 @@ def test_a_page_that_is_not_there(page: str, api: Client, ann: User) -> None:
     assert (response.status_code, response["Content-Type"]) == (404, PROBLEM)
 
 
+@pytest.mark.parametrize("size", ["0", "501", "x", "9" * 5000])
+def test_a_page_size_that_cannot_be(size: str, api: Client, ann: User) -> None:
+    row(ann, "film.mov")
+    response = api.get("/files/", {"page_size": size})
+    assert (response.status_code, response["Content-Type"]) == (400, PROBLEM)
+    assert response.json()["errors"] == {"page_size": ["must be a number from 1 to 500"]}
+    assert len(listed(api, "?page_size=500")) == 1
+
+
 FILTERS = {
     "folder": ("?folder=studio", ["b.MOV", "a.mov"]),
     "folder-exactly": ("?folder=Studio", []),

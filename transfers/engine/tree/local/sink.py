@@ -102,12 +102,16 @@ class LocalTreeSink:
         with self._told():
             return self._sink.write_part(part, reader, start)
 
-    def checksum(self) -> Checksum:
+    def checksum(self, part_size: int | None = None) -> Checksum:
         """Read all of it back."""
+        size = sum(map(self._size_of, self._plan))
+        plan = self._plan if part_size is None else Plan(size, part_size or max(size, 1))
         with self._told(), ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="checksum") as pool:
-            md5s = list(pool.map(lambda part: md5_of(self._chunks(part)), self._plan))
-        self._checksum = checksum_of_parts(md5s, self._plan.part_size)
-        return self._checksum
+            md5s = list(pool.map(lambda part: md5_of(self._chunks(part)), plan))
+        checksum = Checksum(md5s[0]) if part_size == 0 else checksum_of_parts(md5s, plan.part_size)
+        if plan == self._plan:
+            self._checksum = checksum
+        return checksum
 
     def publish(self, size: int) -> Entry:
         """Put the file in its place; durable once the tree is settled, and repeatable until `complete`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 
 from transfers.engine.tree.base import Entry
 
@@ -11,7 +12,9 @@ TICK_NS = 50 * 10**6
 COARSE_TICK_NS = 2 * 10**9
 """The same where a time is in whole seconds, as on file systems that keep no others (FAT: every second one)."""
 _UNSETTLED = "~"
-"""What a version ends in that a later edit might leave as it is: it never equals one of another listing."""
+"""Behind this a version that a later edit might leave as it is has what no other one has: so no two looks at the file,
+though in the same tick, tell one version."""
+_UNIQUE_BYTES = 8
 
 
 def unsettled_ns(mtime_ns: int, now_ns: int) -> int:
@@ -26,7 +29,7 @@ def entry_of(path: str, status: os.stat_result, now_ns: int) -> Entry:
     mtime_ns = status.st_mtime_ns
     version = _version_of(status)
     if unsettled_ns(mtime_ns, now_ns):
-        version += _UNSETTLED
+        version += _UNSETTLED + secrets.token_hex(_UNIQUE_BYTES)
     return Entry(path, size=status.st_size, version=version, mtime_ns=mtime_ns)
 
 
@@ -36,7 +39,7 @@ def _version_of(status: os.stat_result) -> str:
 
 def settled(version: str) -> str:
     """The version as those know it who waited until no edit could leave it as it is."""
-    return version.removesuffix(_UNSETTLED)
+    return version.partition(_UNSETTLED)[0]
 
 
 def is_listed(status: os.stat_result, entry: Entry) -> bool:
@@ -46,7 +49,7 @@ def is_listed(status: os.stat_result, entry: Entry) -> bool:
 
 def is_unchanged(status: os.stat_result, entry: Entry) -> bool:
     """Whether it is proved that nobody has edited the file since it was listed."""
-    return is_listed(status, entry) and not entry.version.endswith(_UNSETTLED)
+    return is_listed(status, entry) and _UNSETTLED not in entry.version
 
 
 def is_only_renamed(status: os.stat_result, entry: Entry) -> bool:

@@ -138,7 +138,7 @@ def test_what_was_edited_just_now_is_read_when_its_time_has_passed(tree: LocalTr
     path = root / "a"
     path.write_bytes(b"one")
     entry = entries(tree)["a"]
-    assert entry.version.endswith("~")
+    assert "~" in entry.version
     assert tree.read(entry).content == b"one"
     assert time.time_ns() - path.stat().st_mtime_ns >= 50 * 10**6
     assert fetch(tree.source(entry)) == b"one"

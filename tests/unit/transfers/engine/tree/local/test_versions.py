@@ -59,6 +59,18 @@ def test_a_version_of_a_moment_never_equals_a_later_one(tmp_path: Path) -> None:
     assert is_unchanged(path.stat(), old)
 
 
+def test_two_looks_in_one_tick_never_tell_one_version(tmp_path: Path) -> None:
+    """An edit between them would have left the same time behind."""
+    path = lay(tmp_path / "a")
+    one, other = told(path, MTIME_NS + MS), told(path, MTIME_NS + MS)
+    assert one.version != other.version
+    assert settled(one.version) == settled(other.version)
+    for entry in (one, other):
+        assert is_listed(path.stat(), entry)
+        assert not is_unchanged(path.stat(), entry)
+    assert is_only_renamed(path.rename(tmp_path / "b").stat(), one)
+
+
 @pytest.mark.parametrize("mtime_ns", [MTIME_NS, 0, -5, -(10**18), 4 * 10**18])
 def test_each_edit_is_another_version(tmp_path: Path, mtime_ns: int) -> None:
     path = lay(tmp_path / "a", b"one", mtime_ns)

@@ -205,7 +205,7 @@ class TestChangedMeanwhile:
 def test_what_was_listed_within_a_tick_of_its_edit_is_kept(tree: LocalTree, root: Path) -> None:
     (root / "a").write_bytes(b"one")
     young = entries(tree)["a"]
-    assert young.version.endswith("~")
+    assert "~" in young.version
     tree.write("a", content_of(b"new"), young)
     assert contents(root)["a"] == b"new"
     assert kept(root, "a") == [b"one"]
