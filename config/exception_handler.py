@@ -86,6 +86,7 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.SourceChangedError: HTTPStatus.BAD_GATEWAY,
     errors.SourceProtocolError: HTTPStatus.BAD_GATEWAY,
     errors.RangesContradictError: HTTPStatus.BAD_GATEWAY,
+    errors.MemberError: HTTPStatus.BAD_GATEWAY,
     errors.WrongBlockError: HTTPStatus.BAD_GATEWAY,
     errors.AddressForbiddenError: HTTPStatus.FORBIDDEN,
     errors.ChecksumMismatchError: HTTPStatus.BAD_GATEWAY,

@@ -44,6 +44,7 @@ CarryonError
     │   ├── SourceChangedError          its validator or size is not the one we began with
     │   ├── SourceProtocolError         an answer that contradicts HTTP or itself
     │   │   └── RangesContradictError       a range that is not the one that was asked for
+    │   ├── MemberError                 a file of an archive failed; says which
     │   ├── WrongBlockError             what a gateway sent is not the block that was asked for
     │   └── AddressForbiddenError       an address or scheme that may not be fetched
     ├── ChecksumMismatchError       the bytes are not the ones that were promised
@@ -384,6 +385,26 @@ class RangesContradictError(SourceProtocolError):
     """The source answers a range with something else than that range, so its ranges cannot be trusted."""
 
     code = "ranges_contradict"
+
+
+class MemberError(SourceError):
+    """A file that an archive is made of cannot be read, or is not the one it was; the others may well be.
+
+    `number` is its place in the archive's layout, from 0, and `cause` says what happened, so also whether to try again.
+    Of an error that was made again from a row, neither is known.
+    """
+
+    code = "member_failed"
+
+    def __init__(self, message: str, number: int | None = None, cause: SourceError | None = None) -> None:
+        super().__init__(message)
+        self.number = number
+        self.cause = cause
+
+    @classmethod
+    def of(cls, number: int, cause: SourceError) -> MemberError:
+        """The failure of the member with this number."""
+        return cls(f"file {number + 1} of the archive: {cause.message}", number, cause)
 
 
 class WrongBlockError(SourceError):

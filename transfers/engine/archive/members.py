@@ -65,3 +65,8 @@ class MemberRange:
     """Which member, from 0 in the order of the layout."""
     offset: int
     end: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.offset
