@@ -23,7 +23,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from config.direct import LENDER, DirectProtocol, StartResponse, WSGIApplication
 from config.edge import Application, CutOffError, Message, Receive, Scope, Send
-from transfers.views.slices import FileRange, Run, ShortFileError, Slices
+from transfers.services.stored_file import FileRange, ShortFileError
+from transfers.views.slices import Run, Slices
 
 log = structlog.get_logger(__name__)
 

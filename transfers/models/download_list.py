@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import models
-
-from transfers.models.stored_file import StoredFile
 
 
 class DownloadList(models.Model):
@@ -42,9 +38,7 @@ class ListItem(models.Model):
     """A file on a list. The file may be gone: that is told when it is ordered, not by its absence here."""
 
     download_list = models.ForeignKey(DownloadList, on_delete=models.CASCADE, related_name="items")
-    file = models.ForeignKey[Any, Any](
-        StoredFile, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
-    )
+    file_id = models.BigIntegerField(help_text="Of the stored file.")
     size = models.PositiveBigIntegerField(help_text="Bytes, as the totals count them.")
 
     class Meta:
@@ -52,7 +46,7 @@ class ListItem(models.Model):
 
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["download_list", "file"], name="list_item_once"),
+            models.UniqueConstraint(fields=["download_list", "file_id"], name="list_item_once"),
         ]
         indexes = [models.Index(fields=["download_list", "id"])]
 

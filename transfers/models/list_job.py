@@ -162,9 +162,7 @@ class ListJob(leases.LeasedRow):
         indexes = [
             models.Index(fields=["state", "next_attempt_at"]),
             models.Index(fields=["user", "-requested_at"]),
-            models.Index(
-                fields=["expires_at"], condition=Q(state=ListJobState.COMPLETED), name="list_job_expires"
-            ),
+            models.Index(fields=["expires_at"], condition=Q(state=ListJobState.COMPLETED), name="list_job_expires"),
         ]
 
     def __str__(self) -> str:

@@ -7,9 +7,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q, Sum
-
-from transfers.models.stored_file import StoredFile
+from django.db.models import Q
 
 
 class FailureCode(models.TextChoices):
@@ -71,19 +69,13 @@ class OrderItemQuerySet(models.QuerySet["OrderItem"]):
         """Those that are compressed in the zip."""
         return self.in_zip().filter(is_deflated=True)
 
-    def total_bytes(self) -> int:
-        """Bytes of all of them."""
-        return self.aggregate(total=Sum("size"))["total"] or 0
-
 
 class OrderItem(models.Model):
     """A file of an order, as it was when it was ordered, and what became of it."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="items")
     number = models.PositiveIntegerField(help_text="From 0.")
-    file = models.ForeignKey[Any, Any](
-        StoredFile, null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
-    )
+    file_id = models.BigIntegerField(help_text="Of the stored file, which may be gone.")
     entry_name = models.TextField(help_text="Its name in the zip.")
     size = models.PositiveBigIntegerField(help_text="Bytes.")
     modified_ns = models.BigIntegerField(help_text="Nanoseconds since 1970.")

@@ -69,9 +69,7 @@ class FileQuery:
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """What was kept."""
         moments = ("created_after", "created_before")
-        return cls(
-            **{name: datetime.fromisoformat(value) if name in moments else value for name, value in kept.items()}
-        )
+        return cls(**kept | {name: datetime.fromisoformat(kept[name]) for name in moments if name in kept})
 
     def among(self, rows: StoredFileQuerySet) -> StoredFileQuerySet:
         """Those of the rows that it finds."""
@@ -79,8 +77,10 @@ class FileQuery:
             rows = rows.filter(name__iregex=re.escape(self.text))  # which knows letters beyond ASCII in SQLite too
         if self.content_type is not None:
             essence, any_of = self.content_type.removesuffix("/*"), self.content_type.endswith("/*")
-            rows = rows.filter(content_type__istartswith=f"{essence}/") if any_of else rows.filter(
-                content_type__iexact=essence
+            rows = (
+                rows.filter(content_type__istartswith=f"{essence}/")
+                if any_of
+                else rows.filter(content_type__iexact=essence)
             )
         conditions = {
             "folder": self.folder,

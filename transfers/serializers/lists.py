@@ -137,11 +137,13 @@ class OrderRequestSerializer(StrictSerializer):
 
     def validate_zipFileName(self, value: str) -> str:  # noqa: N802
         """Refuse what could be anything but the name of a file."""
-        if any(unicodedata.category(c) in folders.UNSEEN for c in value) or set(value) & set('/\\'):
+        if any(unicodedata.category(c) in folders.UNSEEN for c in value) or set(value) & set("/\\"):
             raise serializers.ValidationError("must be a plain file name, without slashes or control characters")
         name = value if value.lower().endswith(ZIP_SUFFIX) else value + ZIP_SUFFIX
         if len(name.encode()) > MAX_NAME_BYTES:
-            raise serializers.ValidationError(f"has {len(name.encode())} bytes with .zip, the limit is {MAX_NAME_BYTES}")
+            raise serializers.ValidationError(
+                f"has {len(name.encode())} bytes with .zip, the limit is {MAX_NAME_BYTES}"
+            )
         if not name.removesuffix(name[-len(ZIP_SUFFIX) :]).strip(". ") or folders.safe_file_name(name) != name:
             raise serializers.ValidationError("must be a name that a file can have everywhere")
         return name
@@ -158,7 +160,11 @@ class ChildrenRequestSerializer(StrictSerializer):
         required=False, allow_null=True, max_length=MAX_FOLDER_ID_CHARACTERS, help_text="A folder's id; null: the root."
     )
     partMask = serializers.IntegerField(  # noqa: N815
-        required=False, allow_null=True, min_value=0, max_value=COUNT | TOTAL_SIZE, help_text="1: count, 2: totalFileSizeMB."
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=COUNT | TOTAL_SIZE,
+        help_text="1: count, 2: totalFileSizeMB.",
     )
     nextPageToken = PlainTextField(required=False, allow_null=True, allow_blank=True, max_length=MAX_TOKEN_CHARACTERS)  # noqa: N815
     pageSize = serializers.IntegerField(required=False, min_value=1, max_value=MAX_PAGE_SIZE)  # noqa: N815

@@ -34,7 +34,7 @@ class ListPage:
 
 
 def owner(*, user: User, userid: str) -> User:
-    """The user whose list or orders the path names (`me`, or a number); NoSuchListError for what is not the caller's."""
+    """The user that the path names, as `me` or a number; NoSuchListError for one that is not the caller's to see."""
     if userid == "me" or userid == str(user.pk):
         return user
     if user.is_staff and userid.isdecimal():

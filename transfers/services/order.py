@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -141,6 +140,11 @@ def job(*, user: User, job_id: uuid.UUID, order: Order | None = None) -> ListJob
     return found
 
 
+def status(*, job: ListJob) -> dict[str, Any]:
+    """Where the job stands, as whoever polls for its result is told until it is there."""
+    return progress.list_job_status(job)
+
+
 def stop(*, job: ListJob) -> ListJob:
     """End a live job within a second or two; JobEndedError when it is not live."""
     if not ListJob.objects.live().filter(pk=job.pk, desired=ListJobDesired.RUN).update(desired=ListJobDesired.STOP):
@@ -151,9 +155,9 @@ def stop(*, job: ListJob) -> ListJob:
     return job
 
 
-def summary(*, order: Order) -> Iterator[OrderItem]:
-    """What became of each of the order's files, in the order's order."""
-    return order.items.order_by("number").iterator(ROWS_AT_ONCE)
+def summary(*, job: ListJob) -> Iterator[OrderItem]:
+    """What became of each of the files of the job's order, in the order's order."""
+    return OrderItem.objects.filter(order=job.order).order_by("number").iterator(ROWS_AT_ONCE)
 
 
 def snapshot(*, user: Any) -> list[ProgressEvent]:
@@ -174,38 +178,30 @@ def _check(wanted: Sequence[int], sizes: dict[int, int], request: OrderRequest) 
 
 
 def _items(order: Order, wanted: Sequence[int], sizes: dict[int, int]) -> Iterator[OrderItem]:
-    names, seen = EntryNames(), Counter[int]()
+    names, seen = EntryNames(), set[int]()
     for start in range(0, len(wanted), ROWS_AT_ONCE):
         some = wanted[start : start + ROWS_AT_ONCE]
         files = StoredFile.objects.in_bulk(set(some))
         for number, file_id in enumerate(some, start):
-            seen[file_id] += 1
-            yield _item(order, number, file_id, files.get(file_id), sizes[file_id], names, again=seen[file_id] > 1)
+            item = OrderItem(order=order, number=number, file_id=file_id)
+            _describe(item, files.get(file_id), sizes[file_id], names)
+            if file_id in seen:
+                item.failure_code = FailureCode.DUPLICATE
+                item.failure_message = "The file is in this order already."
+            seen.add(file_id)
+            yield item
 
 
-def _item(
-    order: Order, number: int, file_id: int, file: StoredFile | None, size: int, names: EntryNames, *, again: bool
-) -> OrderItem:
-    if file is None:  # the zip will tell that it is gone
-        return OrderItem(
-            order=order, number=number, file_id=file_id, entry_name=names.add("", f"file-{file_id}"), size=size,
-            modified_ns=0,
-        )
-    deflated = file.size >= LEAST_DEFLATED_BYTES and method_for(file.content_type, file.name, file.size)
-    item = OrderItem(
-        order=order,
-        number=number,
-        file_id=file_id,
-        entry_name=names.add(file.folder, file.name),
-        size=file.size,
-        modified_ns=modified_ns(file),
-        crc32=file.crc32,
-        is_deflated=deflated == Method.DEFLATED,
-    )
-    if again:
-        item.failure_code = FailureCode.DUPLICATE
-        item.failure_message = "The file is in this order already."
-    return item
+def _describe(item: OrderItem, file: StoredFile | None, listed_size: int, names: EntryNames) -> None:
+    """Freeze what the file is like; what is gone is told of when the zip is made."""
+    if file is None:
+        item.entry_name = names.add("", f"file-{item.file_id}")
+        item.size, item.modified_ns = listed_size, 0
+        return
+    method = method_for(file.content_type, file.name, file.size)
+    item.entry_name = names.add(file.folder, file.name)
+    item.size, item.modified_ns, item.crc32 = file.size, modified_ns(file), file.crc32
+    item.is_deflated = method == Method.DEFLATED and file.size >= LEAST_DEFLATED_BYTES
 
 
 def _new_job(order: Order) -> ListJob:

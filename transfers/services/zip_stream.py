@@ -5,24 +5,28 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Generator
 from dataclasses import dataclass
 from io import FileIO
 
 from django.conf import settings
 from django.db import connections
 
-from transfers.engine.archive import Layout
-from transfers.engine.base import Source
-from transfers.errors import NotStreamableError, SinkError, SourceChangedError
+from transfers import storage
+from transfers.engine.archive import Layout, MemberRange
+from transfers.errors import CarryonError, NotStreamableError, SourceChangedError
 from transfers.models import ListJob, Order
 from transfers.models.list_job import ListJobState
 from transfers.services import order as orders
 from transfers.services import stored_file as files
+from transfers.services.stored_file import SENT_BYTES, FileRange, ShortFileError
 from transfers.tasks.archives import Members, check_items, layout_of
 
 KEPT_SECONDS = 60.0
 """How long a layout is kept for the other ranges that a client asks for: an order of 100,000 files costs seconds."""
 KEPT_LAYOUTS = 8
+LEAST_RANGE_BYTES = 2**16
+"""A shorter piece of a file is read and sent along with what is around it: the kernel's own way costs more then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +36,45 @@ class ZipStream:
     layout: Layout
     members: Members
 
-    def opened(self, entry: int) -> FileIO | None:
-        """The entry's file, open to read, where it is on a disk of ours; SourceChangedError when it is not as ordered."""
+    def runs(self, wanted: range) -> Generator[bytes | FileRange]:
+        """These bytes of the zip; each run is good until the next one is asked for.
+
+        ShortFileError, which must end the answer, when a file is not the one that was laid out.
+        """
+        for run in self.layout.runs(wanted.start, wanted.stop):
+            if isinstance(run, bytes):
+                yield run
+                continue
+            try:
+                yield from self._member_runs(run)
+            except CarryonError as error:
+                raise ShortFileError(error.message) from None
+
+    def _member_runs(self, wanted: MemberRange) -> Generator[bytes | FileRange]:
+        file = self._opened(wanted.number)
+        if file is None:
+            yield from self._foreign_runs(wanted)
+            return
+        with file:
+            found = FileRange(file, wanted.offset, wanted.end)
+            yield found.read(wanted.offset) if wanted.end - wanted.offset < LEAST_RANGE_BYTES else found
+
+    def _opened(self, entry: int) -> FileIO | None:
+        """The entry's file, open to read; None where it is not on a disk of ours."""
         try:
-            return files.opened(stored=self.members.item(entry).file)
-        except SinkError as error:
-            raise SourceChangedError(error.message) from None
+            stored = self.members.file(entry)
+            file = files.opened(stored=stored)
         finally:
             connections.close_all()  # the threads that send have no other use for the database
+        if file is None and storage.of(stored.path).path(stored.path) is not None:
+            raise SourceChangedError("The file is not at its place any more as it was stored.")
+        return file
 
-    def source(self, entry: int) -> Source:
-        """The entry's file, wherever it is."""
-        return self.members.source(entry)
+    def _foreign_runs(self, wanted: MemberRange) -> Generator[bytes]:
+        buffer = memoryview(bytearray(SENT_BYTES))
+        with self.members.source(wanted.number).open(wanted.offset, wanted.end) as reader:
+            while count := reader.readinto(buffer):
+                yield bytes(buffer[:count])
 
 
 def made(*, order: Order) -> ListJob | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -15,6 +15,8 @@ from transfers.models import Order, OrderItem, StoredFile
 from transfers.models.order import FailureCode
 from transfers.tasks.checksums import AWAY
 from transfers.tasks.lists import insert_anew, locked
+
+_ItemAndFile = tuple[OrderItem, StoredFile | None]
 
 ROWS_AT_ONCE = 500
 MAX_MESSAGE_CHARACTERS = 255
@@ -37,23 +39,23 @@ def check_items(order: Order, limit_bytes: int) -> None:
     for items in _batches(order):
         failures: dict[int, Failure] = {}
         proved = []
-        for item in items:
-            failure = _failure_of(item, order)
+        for item, file in items:
+            failure = _failure_of(order, item, file)
             if failure is None and item.size > room:
                 failure = Failure(FailureCode.EXCEEDS_SIZE_LIMIT, f"One zip may have {limit_bytes} bytes of files.")
             if failure is not None:
                 failures[item.number] = failure
                 continue
             room -= item.size
-            if not item.crc32 and item.file.crc32:
-                item.crc32 = item.file.crc32
+            if not item.crc32 and file is not None and file.crc32:
+                item.crc32 = file.crc32
                 proved.append(item)
         OrderItem.objects.bulk_update(proved, ["crc32"])
         fail_items(order, failures)
 
 
 def fail_items(order: Order, failures: Mapping[int, Failure]) -> None:
-    """Note by number which files are not in the zip, and put those that were not noted before back on the user's list."""
+    """Note by number which files are not in the zip; those that were to be in it go back on the user's list."""
     if not failures:
         return
     with transaction.atomic():
@@ -70,10 +72,7 @@ def layout_of(order: Order) -> Layout:
     """The zip of the files that have not failed; ChecksumsPendingError while one of them cannot be laid out yet."""
     if order.items.unproved().exists():
         raise ChecksumsPendingError("The checksums of some files are still being taken: try again in a moment.")
-    rows = order.items.in_zip().values_list(
-        "entry_name", "size", "crc32", "modified_ns", "is_deflated", "deflated_size"
-    )
-    return Layout.of(_member(*row) for row in rows.iterator(10_000))
+    return Layout.of(_member(item) for item in order.items.in_zip().iterator(ROWS_AT_ONCE))
 
 
 class Members:
@@ -82,36 +81,36 @@ class Members:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._numbers = list(order.items.in_zip().values_list("number", flat=True))
-        self._known: dict[int, OrderItem] = {}
+        self._known: dict[int, _ItemAndFile] = {}
 
     def number(self, entry: int) -> int:
         """The number of the order item that became this entry."""
         return self._numbers[entry]
 
-    def item(self, entry: int) -> OrderItem:
-        """The order item that became this entry."""
-        number = self._numbers[entry]
-        known = self._known
+    def _found(self, entry: int) -> _ItemAndFile:
+        number, known = self._numbers[entry], self._known
         if number not in known:
             wanted = self._numbers[entry : entry + ROWS_AT_ONCE]
-            rows = self._order.items.filter(number__in=wanted).select_related("file")
-            self._known = known = {item.number: item for item in rows}
+            rows = _with_files(self._order.items.filter(number__in=wanted))
+            self._known = known = {item.number: (item, file) for item, file in rows}
         return known[number]
+
+    def file(self, entry: int) -> StoredFile:
+        """The stored file of the entry; SourceChangedError when it is not the ordered one."""
+        item, file = self._found(entry)
+        return _checked(self._order, item, file)
 
     def source(self, entry: int) -> Source:
         """Where the stored bytes of the entry come from; SourceChangedError when its file is not the ordered one."""
-        item = self.item(entry)
-        if not item.is_deflated:
-            return file_source(self._order, item)
-        location = deflated_location(self._order, item)
+        item, file = self._found(entry)
+        location = deflated_location(self._order, item) if item.is_deflated else _checked(self._order, item, file).path
         return storage.of(location).source(location)
 
 
 def file_source(order: Order, item: OrderItem) -> Source:
     """The file of an order item, to read; SourceChangedError when it is not the ordered one."""
-    if (failure := _failure_of(item, order)) is not None:
-        raise SourceChangedError(failure.message)
-    return storage.of(item.file.path).source(item.file.path)
+    location = _checked(order, item, _file_of(item)).path
+    return storage.of(location).source(location)
 
 
 def failure_by(order: Order, number: int, error: TransferError) -> dict[int, Failure]:
@@ -121,8 +120,9 @@ def failure_by(order: Order, number: int, error: TransferError) -> dict[int, Fai
     """
     if isinstance(error, AWAY):
         raise error
-    item = order.items.select_related("file").get(number=number)
-    return {number: _failure_of(item, order) or Failure(FailureCode.UNKNOWN_ERROR, error.message)}
+    item = order.items.get(number=number)
+    failure = _failure_of(order, item, _file_of(item))
+    return {number: failure or Failure(FailureCode.UNKNOWN_ERROR, error.message)}
 
 
 def deflated_location(order: Order, item: OrderItem) -> str:
@@ -135,9 +135,15 @@ def modified_ns(stored: StoredFile) -> int:
     return stored.modified_ns or int(stored.created_at.timestamp() * 10**6) * 1000
 
 
-def _failure_of(item: OrderItem, order: Order) -> Failure | None:
+def _checked(order: Order, item: OrderItem, stored: StoredFile | None) -> StoredFile:
+    failure = _failure_of(order, item, stored)
+    if failure is not None or stored is None:
+        raise SourceChangedError(failure.message if failure else "")
+    return stored
+
+
+def _failure_of(order: Order, item: OrderItem, stored: StoredFile | None) -> Failure | None:
     """Why this file cannot be in the zip; None when it can."""
-    stored: StoredFile | None = item.file
     if stored is None or stored.deleted_at is not None:
         return Failure(FailureCode.NOT_FOUND, "The file was deleted.")
     if stored.owner_id != order.user_id and not order.user.is_staff:
@@ -151,22 +157,31 @@ def _failure_of(item: OrderItem, order: Order) -> Failure | None:
     return None
 
 
-def _member(
-    name: str, size: int, crc32: str, modified_ns: int, is_deflated: bool, deflated_size: int | None
-) -> Member:
+def _member(item: OrderItem) -> Member:
+    stored_size = item.deflated_size if item.is_deflated else item.size
     return Member(
-        name=name,
-        size=size,
-        crc32=int(crc32, 16),
-        modified=modified_ns / 10**9,
-        method=Method.DEFLATED if is_deflated else Method.STORED,
-        stored_size=deflated_size or 0 if is_deflated else size,
+        name=item.entry_name,
+        size=item.size,
+        crc32=int(item.crc32, 16),
+        modified=item.modified_ns / 10**9,
+        method=Method.DEFLATED if item.is_deflated else Method.STORED,
+        stored_size=stored_size or 0,
     )
 
 
-def _batches(order: Order) -> Iterator[list[OrderItem]]:
+def _batches(order: Order) -> Iterator[list[_ItemAndFile]]:
     """The items that are to be in the zip, some at a time: each batch is looked up when the one before is done with."""
     last = -1
-    while batch := list(order.items.in_zip().filter(number__gt=last).select_related("file")[:ROWS_AT_ONCE]):
+    while batch := _with_files(order.items.in_zip().filter(number__gt=last)[:ROWS_AT_ONCE]):
         yield batch
-        last = batch[-1].number
+        last = batch[-1][0].number
+
+
+def _with_files(items: Iterable[OrderItem]) -> list[_ItemAndFile]:
+    found = list(items)
+    files = StoredFile.objects.in_bulk({item.file_id for item in found})
+    return [(item, files.get(item.file_id)) for item in found]
+
+
+def _file_of(item: OrderItem) -> StoredFile | None:
+    return StoredFile.objects.filter(pk=item.file_id).first()

@@ -21,7 +21,7 @@ def expire_zips(limit: int) -> None:
             if not ListJob.objects.filter(pk=job.pk).expire():
                 continue
             fenced = {"lease_epoch": F("lease_epoch") + 1, "lease_expires_at": None, "lease_owner": ""}
-            StoredFile.objects.kept().filter(pk=job.stored_file_id).update(deleted_at=Now(), **fenced)
-        if job.stored_file_id is not None:
-            ring(remove_file, job.stored_file_id)
+            if job.stored_file_id is not None:
+                StoredFile.objects.kept().filter(pk=job.stored_file_id).update(deleted_at=Now(), **fenced)
+                ring(remove_file, job.stored_file_id)
         tell_list_job(job)

@@ -28,11 +28,11 @@ def insert(download_list: DownloadList, files: StoredFileQuerySet) -> int:
     )
     with _counted(download_list), connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {ListItem._meta.db_table} (download_list_id, file_id, size) {selected}"  # noqa: S608, SLF001 - the compiler's own SQL
+            f"INSERT INTO {ListItem._meta.db_table} (download_list_id, file_id, size) {selected}"
             " ON CONFLICT (download_list_id, file_id) DO NOTHING",
             parameters,
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def insert_anew(download_list: DownloadList, items: Iterable[OrderItem]) -> None:

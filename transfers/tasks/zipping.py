@@ -22,7 +22,7 @@ from transfers.engine.base import Sink
 from transfers.engine.copying import Watch, WholePlan, copy
 from transfers.engine.plan import Plan, shared, whole
 from transfers.errors import Interrupted, Interruption, MemberError, SourceError, TransferError
-from transfers.models import ListJob, OrderItem, StoredFile
+from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobDesired, ListJobKind
 from transfers.tasks.archives import (
     MAX_MESSAGE_CHARACTERS,
@@ -57,16 +57,16 @@ def make_zip(job_id: str) -> None:
     if running.draining():
         return
     job = ListJob.objects.filter(kind=ListJobKind.ZIP).claim(job_id, leases.new_owner())
-    if job is not None:
-        _Zipping(job).run()
+    if job is not None and job.order is not None:
+        _Zipping(job, job.order).run()
 
 
 class _Zipping:
     """One worker's hold of a job, under one heartbeat."""
 
-    def __init__(self, job: ListJob) -> None:
+    def __init__(self, job: ListJob, order: Order) -> None:
         self.job = job
-        self.order = job.order
+        self.order = order
         self._reason: Interruption | None = None
         self._watch: Watch | None = None
         self._layout: Layout | None = None
@@ -118,9 +118,7 @@ class _Zipping:
         with storage.of(location).sink(location, generation=item.crc32) as sink:
             sink.abort()  # what an earlier attempt left cannot be gone on with
             try:
-                source = DeflatedSource(
-                    file_source(self.order, item), expected_size=item.size, expected_crc32=int(item.crc32, 16)
-                )
+                source = DeflatedSource(file_source(self.order, item), size=item.size, crc32=int(item.crc32, 16))
                 sink.begin(plan)
                 with self._watching(plan, sink) as watch:
                     copy(source, sink, WholePlan(plan, {}), watch)
@@ -137,9 +135,7 @@ class _Zipping:
         job, members, plan = self.job, Members(self.order), shared(layout.size)
         known = job.multipart_upload_id if job.layout_validator == layout.validator else ""
         place = storage.of(job.location)
-        with place.sink(
-            job.location, generation=layout.validator, upload_id=known, content_type=ZIP_TYPE
-        ) as sink:
+        with place.sink(job.location, generation=layout.validator, upload_id=known, content_type=ZIP_TYPE) as sink:
             sink.begin(plan)
             self._note(
                 layout_validator=layout.validator,
@@ -151,6 +147,8 @@ class _Zipping:
             try:
                 self._copy(layout, members, sink, plan)
             except MemberError as error:
+                if error.number is None or error.cause is None:
+                    raise
                 fail_items(self.order, failure_by(self.order, members.number(error.number), error.cause))
                 sink.abort()
                 return False
@@ -200,7 +198,7 @@ class _Zipping:
         path = storage.of(self.job.location).path(self.job.location)
         StoredFile.objects.filter(path=self.job.location).delete()  # of an attempt that was cut off at its end
         return StoredFile.objects.create(
-            owner_id=self.job.order.user_id,
+            owner_id=self.order.user_id,
             name=self.order.zip_file_name,
             folder=ZIP_FOLDER,
             path=self.job.location,

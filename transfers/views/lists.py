@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from transfers import progress
 from transfers.errors import InvalidInputError, NoSuchJobError
 from transfers.models import DownloadList, ListJob
 from transfers.models.list_job import LIVE, ListJobKind, ListJobState
@@ -63,14 +62,14 @@ class ListsAPIView(APIView):
 
     def answer_for(self, job: ListJob) -> Response:
         """The job's result, or where it stands."""
-        told = progress.list_job_status(job)
+        told = orders.status(job=job)
         if job.state in LIVE:
             return Response(told, status.HTTP_202_ACCEPTED)
         if job.state != ListJobState.COMPLETED:
             return Response(told)
         if job.kind == ListJobKind.ADD:
             return self.whole(lists.look(user=job.user))
-        return Response(shown_result(job, orders.summary(order=job.order)))
+        return Response(shown_result(job, orders.summary(job=job)))
 
     @staticmethod
     def whole(download_list: DownloadList) -> Response:
@@ -119,7 +118,7 @@ class DownloadListOfUserView(ListsAPIView):
             shown_list(found, page.file_ids, str(page.next_after) if page.next_after else ""),
             headers={"ETag": f'"{found.etag}"', "Cache-Control": "private, no-cache"},
         )
-        return cast("Response", get_conditional_response(request._request, etag=f'"{found.etag}"', response=told))  # type: ignore[arg-type]  # noqa: SLF001
+        return cast("Response", get_conditional_response(request._request, etag=f'"{found.etag}"', response=told))  # noqa: SLF001
 
     def delete(self, request: Request, userid: str) -> Response:
         """Take everything off the list."""
@@ -138,7 +137,9 @@ class AddStartView(ListsAPIView):
         job = lists.start_adding(user=owner, request=selection)
         return Response({"jobId": str(job.pk)})
 
-    put = post
+    def put(self, request: Request, userid: str) -> Response:
+        """The same."""
+        return self.post(request, userid)
 
 
 @described.add
@@ -189,7 +190,7 @@ class JobStopView(ListsAPIView):
     def post(self, request: Request, job_id: str) -> Response:
         """End the job within a second or two; nothing half is left of what it was to make."""
         job = orders.stop(job=self.job(request, job_id))
-        return Response(progress.list_job_status(job), status.HTTP_202_ACCEPTED if job.state in LIVE else 200)
+        return Response(orders.status(job=job), status.HTTP_202_ACCEPTED if job.state in LIVE else 200)
 
 
 def parsed_id(text: str, unknown: Exception) -> uuid.UUID:

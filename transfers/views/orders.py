@@ -71,11 +71,11 @@ class OrderResultView(OrdersAPIView):
     def get(self, request: Request, order_id: str, job_id: str) -> Response:
         """Tell what became of each file once the zip is made, and where that stands until then."""
         order, unknown = self.order(request, order_id), NoSuchJobError("There is no such job.")
-        return self.answer_for(
-            orders.job(user=self.caller(request), job_id=parsed_id(job_id, unknown), order=order)
-        )
+        return self.answer_for(orders.job(user=self.caller(request), job_id=parsed_id(job_id, unknown), order=order))
 
-    post = get
+    def post(self, request: Request, order_id: str, job_id: str) -> Response:
+        """The same."""
+        return self.get(request, order_id, job_id)
 
 
 @described.history

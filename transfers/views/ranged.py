@@ -88,5 +88,3 @@ def laid_out(found: Sequence[range] | None, size: int, headers: Mapping[str, str
         more = {"Content-Type": f"multipart/byteranges; boundary={boundary}"}
     more["Content-Length"] = str(sum(map(len, pieces)))
     return Answer(HTTPStatus.PARTIAL_CONTENT if found else HTTPStatus.OK, {**headers, **more}, pieces)
-
-

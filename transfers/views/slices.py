@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from io import FileIO
 from typing import Any, Protocol
 
 from django.http import StreamingHttpResponse
 
-CHUNK_BYTES = 2**18
-
-
-class ShortFileError(OSError):
-    """The file ended before the range that was promised of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileRange:
-    """A half-open range of an open file's bytes."""
-
-    file: FileIO
-    start: int
-    end: int
-
-    def read(self, offset: int) -> bytes:
-        """The bytes from the offset on, up to CHUNK_BYTES; ShortFileError when there are none."""
-        chunk = os.pread(self.file.fileno(), min(self.end - offset, CHUNK_BYTES), offset)
-        if not chunk:
-            raise ShortFileError(f"the file has no byte {offset} any more")
-        return chunk
-
+from transfers.services.stored_file import FileRange
 
 Run = bytes | FileRange
 
@@ -109,18 +86,23 @@ class SlicedResponse(StreamingHttpResponse):
 
     def __init__(self, slices: Slices, **options: Any) -> None:
         self.slices = slices
-        super().__init__(_chunks(slices), **options)
-        self._resource_closers.append(slices.close)
+        super().__init__(_Chunks(slices), **options)
 
 
-def _chunks(slices: Slices) -> Iterator[bytes]:
+class _Chunks:
     """The bytes, a chunk at a time; ShortFileError when a file has lost some."""
-    for run in slices.runs():
-        if isinstance(run, bytes):
-            yield run
-            continue
-        offset = run.start
-        while offset < run.end:
-            chunk = run.read(offset)
-            yield chunk
-            offset += len(chunk)
+
+    def __init__(self, slices: Slices) -> None:
+        self.close = slices.close
+        self._slices = slices
+
+    def __iter__(self) -> Iterator[bytes]:
+        for run in self._slices.runs():
+            if isinstance(run, bytes):
+                yield run
+                continue
+            offset = run.start
+            while offset < run.end:
+                chunk = run.read(offset)
+                yield chunk
+                offset += len(chunk)

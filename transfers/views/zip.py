@@ -10,8 +10,6 @@ from django.utils.http import content_disposition_header
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
-from transfers.engine.archive import MemberRange
-from transfers.errors import CarryonError
 from transfers.models import ListJob, Order
 from transfers.services import stored_file as files
 from transfers.services import zip_stream
@@ -20,10 +18,7 @@ from transfers.views import lists_described as described
 from transfers.views.conditions import Validators
 from transfers.views.orders import OrdersAPIView
 from transfers.views.ranged import RangedAPIView
-from transfers.views.slices import CHUNK_BYTES, FileRange, FileSlices, MadeSlices, Run, ShortFileError, SlicedResponse
-
-LEAST_RANGE_BYTES = 2**16
-"""A shorter piece of a file is read and sent along with what is around it: the kernel's own way costs more then."""
+from transfers.views.slices import FileSlices, MadeSlices, Run, SlicedResponse
 
 
 @described.zipped
@@ -57,7 +52,7 @@ class ZipView(RangedAPIView, OrdersAPIView):
 def _headers(order: Order) -> dict[str, str]:
     return {
         "Content-Type": "application/zip",
-        "Content-Disposition": content_disposition_header(True, order.zip_file_name) or "attachment",  # noqa: FBT003
+        "Content-Disposition": content_disposition_header(True, order.zip_file_name) or "attachment",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-cache",
         "Accept-Ranges": "bytes",
@@ -72,8 +67,8 @@ def _runs(found: ZipStream, pieces: Sequence[bytes | range]) -> Generator[Run]:
     """What is sent, small pieces gathered into larger ones."""
     gathered = bytearray()
     for piece in pieces:
-        for run in (piece,) if isinstance(piece, bytes) else _range_runs(found, piece):
-            if isinstance(run, bytes) and len(gathered) + len(run) <= CHUNK_BYTES:
+        for run in (piece,) if isinstance(piece, bytes) else found.runs(piece):
+            if isinstance(run, bytes) and len(gathered) + len(run) <= files.SENT_BYTES:
                 gathered += run
                 continue
             if gathered:
@@ -82,36 +77,3 @@ def _runs(found: ZipStream, pieces: Sequence[bytes | range]) -> Generator[Run]:
             yield run
     if gathered:
         yield bytes(gathered)
-
-
-def _range_runs(found: ZipStream, piece: range) -> Generator[Run]:
-    for run in found.layout.runs(piece.start, piece.stop):
-        if isinstance(run, bytes):
-            yield run
-        else:
-            yield from _member_runs(found, run)
-
-
-def _member_runs(found: ZipStream, wanted: MemberRange) -> Generator[Run]:
-    """The bytes of one file; ShortFileError, which ends the connection, when they are not to be had as they were laid out."""
-    try:
-        file = found.opened(wanted.number)
-        if file is None:
-            yield from _foreign_runs(found, wanted)
-            return
-    except CarryonError as error:
-        raise ShortFileError(error.message) from None
-    with file:
-        found_range = FileRange(file, wanted.offset, wanted.end)
-        if wanted.end - wanted.offset < LEAST_RANGE_BYTES:
-            yield found_range.read(wanted.offset)
-        else:
-            yield found_range
-
-
-def _foreign_runs(found: ZipStream, wanted: MemberRange) -> Generator[bytes]:
-    """The bytes of a file that is not on a disk of ours."""
-    buffer = memoryview(bytearray(CHUNK_BYTES))
-    with found.source(wanted.number).open(wanted.offset, wanted.end) as reader:
-        while count := reader.readinto(buffer):
-            yield bytes(buffer[:count])

@@ -55,6 +55,10 @@ class Layout:
         """Where the local header of the member with this number, from 0, begins. IndexError when there is none."""
         return self._columns.offsets[self._checked(number)]
 
+    def count_before(self, offset: int) -> int:
+        """How many members lie wholly before this offset."""
+        return max(bisect_right(self._columns.offsets, offset) - 1, 0)
+
     def runs(self, offset: int, end: int) -> Iterator[bytes | MemberRange]:
         """What the archive's bytes from `offset` up to before `end` are, none of them empty.
 
