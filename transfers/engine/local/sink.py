@@ -217,6 +217,7 @@ class LocalSink:
 
     def _write(self, part: Part, position: int, chunk: memoryview) -> None:
         if part.size is not None and position + len(chunk) > part.size:  # the bytes behind it are another part's
+            self._checkpoints.wrote(part.number, 0, 0)  # and these may be anybody's: none of them counts
             raise SinkError(f"part {part.number} got more than its {part.size} bytes")
         with sink_errors(self.path.parent):
             write_all(self.fileno(), chunk, part.offset + position)
