@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -52,6 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment, then read the settings from it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background; what tests start inherits it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     data_dir = Path(tempfile.mkdtemp(prefix="carryon-test-"))
     config.add_cleanup(lambda: shutil.rmtree(data_dir))
     os.environ["DATA_DIR"] = str(data_dir)
