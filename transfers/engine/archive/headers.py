@@ -165,8 +165,8 @@ def _timestamp(member: Member) -> bytes:
 
 
 def _time_size(member: Member) -> int:
-    """Bytes of the extended timestamp: none where its 32 bits do not reach, from 1901 to 2038."""
-    return _TIME.size if -(2**31) <= member.seconds < 2**31 else 0
+    """Bytes of the extended timestamp: none beyond 2038, which it cannot tell, and before 1970, where `jar` fails."""
+    return _TIME.size if 0 <= member.seconds < 2**31 else 0
 
 
 def _dos_time(modified: int) -> tuple[int, int]:
