@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from transfers.tasks.lists import insert_anew, locked
 _ItemAndFile = tuple[OrderItem, StoredFile | None]
 
 ROWS_AT_ONCE = 500
+BATCHES_KEPT = 8
 MAX_MESSAGE_CHARACTERS = 255
 
 
@@ -76,24 +78,26 @@ def layout_of(order: Order) -> Layout:
 
 
 class Members:
-    """The files behind the entries of an order's zip, by the number of the entry; some are looked up at once."""
+    """The files behind the entries of an order's zip, by the number of the entry.
+
+    They are looked up in batches, of which some are kept: several parts of a zip are moved at once.
+    """
 
     def __init__(self, order: Order) -> None:
         self._order = order
         self._numbers = list(order.items.in_zip().values_list("number", flat=True))
-        self._known: dict[int, _ItemAndFile] = {}
+        self._batch = functools.lru_cache(BATCHES_KEPT)(self._looked_up)
 
     def number(self, entry: int) -> int:
         """The number of the order item that became this entry."""
         return self._numbers[entry]
 
     def _found(self, entry: int) -> _ItemAndFile:
-        number, known = self._numbers[entry], self._known
-        if number not in known:
-            wanted = self._numbers[entry : entry + ROWS_AT_ONCE]
-            rows = _with_files(self._order.items.filter(number__in=wanted))
-            self._known = known = {item.number: (item, file) for item, file in rows}
-        return known[number]
+        return self._batch(entry // ROWS_AT_ONCE)[entry % ROWS_AT_ONCE]
+
+    def _looked_up(self, batch: int) -> list[_ItemAndFile]:
+        numbers = self._numbers[batch * ROWS_AT_ONCE : (batch + 1) * ROWS_AT_ONCE]
+        return _with_files(self._order.items.filter(number__in=numbers).order_by("number"))
 
     def file(self, entry: int) -> StoredFile:
         """The stored file of the entry; SourceChangedError when it is not the ordered one."""

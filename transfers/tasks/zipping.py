@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 PUBLISH_SECONDS = 1.0
 """How often progress is told."""
 CHECKSUMS_SECONDS = 1.0
-"""When to look again whether the checksums of all files are known."""
+"""How often it is looked whether the checksums of all files are known."""
 MAX_FRUITLESS = 5
 """Attempts that end the same way before a job fails."""
 CONNECTIONS = 2
@@ -71,6 +71,7 @@ class _Zipping:
         self._watch: Watch | None = None
         self._layout: Layout | None = None
         self._published = 0.0
+        self._ended = threading.Event()
         self._writing = threading.RLock()
 
     def run(self) -> None:
@@ -89,6 +90,7 @@ class _Zipping:
     def interrupt(self, reason: Interruption) -> None:
         """End soon, from any thread; the first reason is the one that counts."""
         self._reason = self._reason or reason
+        self._ended.set()
         if (watch := self._watch) is not None:
             watch.interrupt(reason)
 
@@ -96,16 +98,25 @@ class _Zipping:
 
     def _work(self) -> None:
         self._note(started_at=Coalesce("started_at", Now()), message="looking at the files")
-        check_items(self.order, settings.ENVIRONMENT.order_max_bytes)
-        if self.order.items.unproved().exists():
-            self.job.hand_back(delay_seconds=CHECKSUMS_SECONDS, message="taking checksums")
-            return
+        self._await_checksums()
         for item in list(self.order.items.to_compress()):
             self._compress(item)
         while (layout := layout_of(self.order)).count and not self._made(layout):
             pass
+        self._note()  # who is no longer meant to be at it must not take from others what they need
+        self._check()
         self._clear_up()
         self._complete(layout)
+
+    def _await_checksums(self) -> None:
+        """Look at the files until the CRC-32 of each that is there is known; other workers take those that are not."""
+        while True:
+            check_items(self.order, settings.ENVIRONMENT.order_max_bytes)
+            if not self.order.items.unproved().exists():
+                return
+            self._note(message="taking checksums")
+            self._ended.wait(CHECKSUMS_SECONDS)
+            self._check()
 
     def _compress(self, item: OrderItem) -> None:
         """Compress a file beforehand: how long it becomes says where all that come behind it lie."""
@@ -149,12 +160,18 @@ class _Zipping:
             except MemberError as error:
                 if error.number is None or error.cause is None:
                     raise
-                fail_items(self.order, failure_by(self.order, members.number(error.number), error.cause))
+                self._lost(members.number(error.number), error.cause)
                 sink.abort()
                 return False
             self._check()
             sink.complete(layout.size)
         return True
+
+    def _lost(self, number: int, error: SourceError) -> None:
+        """Fail the file whose bytes could not be had; what was only compressed for us is compressed again."""
+        if self.order.items.filter(number=number, is_deflated=True).update(deflated_size=None):
+            raise error
+        fail_items(self.order, failure_by(self.order, number, error))
 
     def _copy(self, layout: Layout, members: Members, sink: Sink, plan: Plan) -> None:
         self._layout = layout
