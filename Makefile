@@ -21,7 +21,7 @@ LOCK := $(VENV)/lock/bin/uv pip compile --quiet --generate-hashes --no-emit-inde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long lint types layers checks lock bench-download bench-sync bench-tasks bench-upload bench-web clean
+.PHONY: help run test test-long lint types layers checks lock bench-download bench-orders bench-sync bench-tasks bench-upload bench-web clean
 
 help: ## Print this list
 	@echo "Commands (make NAME):"
@@ -65,6 +65,9 @@ lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt and the benchmarks
 
 bench-download: $(VENV)/.dev ## Measure downloads beside curl and aria2c
 	$(BIN)/python -m benchmarks.download
+
+bench-orders: $(VENV)/.dev ## Measure orders beside zip -0, stream-zip and cp
+	$(BIN)/python -m benchmarks.orders
 
 bench-sync: $(VENV)/.dev ## Measure syncs beside aws s3 sync, rclone and s5cmd
 	$(BIN)/python -m benchmarks.sync

@@ -13,10 +13,9 @@ import fcntl
 import os
 import struct
 import termios
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from io import FileIO
 from typing import Any, TypeVar
 
 import structlog
@@ -24,7 +23,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from config.direct import LENDER, DirectProtocol, StartResponse, WSGIApplication
 from config.edge import Application, CutOffError, Message, Receive, Scope, Send
-from transfers.views.slices import FileSlices, ShortFileError, read_chunk
+from transfers.services.stored_file import FileRange, ShortFileError
+from transfers.views.slices import Run, Slices
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ def handing_over(wsgi: WSGIApplication) -> WSGIApplication:
 
     def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         response = wsgi(environ, start_response)
-        slices: FileSlices | None = getattr(response, "slices", None)
+        slices: Slices | None = getattr(response, "slices", None)
         if slices is not None and "asgi.scope" in environ:
             environ["asgi.scope"][SLICES] = slices.take()
         return response
@@ -61,7 +61,7 @@ def sending(http: Application) -> Application:
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_slices(message: Message) -> None:
-            slices: FileSlices | None = scope.pop(SLICES, None) if message["type"] == "http.response.body" else None
+            slices: Slices | None = scope.pop(SLICES, None) if message["type"] == "http.response.body" else None
             if slices is None or await _sent(slices, scope, receive, send):
                 await send(message)
 
@@ -74,7 +74,7 @@ def sending(http: Application) -> Application:
     return application
 
 
-async def _sent(slices: FileSlices, scope: Scope, receive: Receive, send: Send) -> bool:
+async def _sent(slices: Slices, scope: Scope, receive: Receive, send: Send) -> bool:
     """Send all of it; False when the client left before the end, or had to be left."""
     leaving = asyncio.ensure_future(_until_gone(receive))
     with closing(_delivery(slices, scope, send, leaving)) as delivery:
@@ -95,7 +95,7 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-def _delivery(slices: FileSlices, scope: Scope, send: Send, leaving: asyncio.Future[None]) -> _Delivery:
+def _delivery(slices: Slices, scope: Scope, send: Send, leaving: asyncio.Future[None]) -> _Delivery:
     lender: DirectProtocol | None = scope.get("extensions", {}).get(LENDER)
     if lender is None or lender.cycle.scope is not scope or not hasattr(os, "sendfile"):  # the next request is there
         return _Delivery(slices, send, leaving)
@@ -105,7 +105,7 @@ def _delivery(slices: FileSlices, scope: Scope, send: Send, leaving: asyncio.Fut
 class _Delivery:
     """A client's slices on their way, as chunks that the server takes when it can."""
 
-    def __init__(self, slices: FileSlices, send: Send, leaving: asyncio.Future[None]) -> None:
+    def __init__(self, slices: Slices, send: Send, leaving: asyncio.Future[None]) -> None:
         self._slices = slices
         self._send = send
         self._leaving = leaving
@@ -113,11 +113,15 @@ class _Delivery:
 
     async def run(self) -> None:
         """Send all of it; GoneError when the client is gone, OSError when the file fails."""
-        for piece in self._slices.pieces:
-            if isinstance(piece, bytes):
-                await self._send_bytes(piece)
+        runs = self._slices.runs()
+        while (run := await self._next(runs)) is not None:
+            if isinstance(run, bytes):
+                await self._send_bytes(run)
             else:
-                await self._send_range(piece)
+                await self._send_range(run)
+
+    async def _next(self, runs: Iterator[Run]) -> Run | None:
+        return await self._in_thread(next, runs, None) if self._slices.blocking else next(runs, None)
 
     def close(self) -> None:
         """Close everything, as soon as no thread is at it."""
@@ -134,12 +138,12 @@ class _Delivery:
             raise GoneError
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
-    async def _send_range(self, piece: range) -> None:
-        left = piece
-        while left:
-            chunk = await self._in_thread(read_chunk, self._slices.file, left)
+    async def _send_range(self, run: FileRange) -> None:
+        offset = run.start
+        while offset < run.end:
+            chunk = await self._in_thread(run.read, offset)
             await self._send_bytes(chunk)
-            left = left[len(chunk) :]
+            offset += len(chunk)
 
     async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
         self._turn = _threads.submit(function, *arguments)
@@ -151,7 +155,7 @@ class _DirectDelivery(_Delivery):
 
     def __init__(
         self,
-        slices: FileSlices,
+        slices: Slices,
         send: Send,
         leaving: asyncio.Future[None],
         protocol: DirectProtocol,
@@ -182,14 +186,14 @@ class _DirectDelivery(_Delivery):
         if self._socket >= 0:
             os.close(self._socket)
 
-    async def _send_range(self, piece: range) -> None:
+    async def _send_range(self, run: FileRange) -> None:
         await self._empty_the_server()
-        left = piece
-        while left:
-            count = await self._in_thread(_fill, self._socket, self._slices.file, left)
+        offset = run.start
+        while offset < run.end:
+            count = await self._in_thread(_fill, self._socket, run, offset)
             self._cycle.expected_content_length -= count  # the server counts what it believes to be still to come
-            left = left[count:]
-            if left:
+            offset += count
+            if offset < run.end:
                 await self._until_writable()
 
     async def _empty_the_server(self) -> None:
@@ -231,18 +235,18 @@ def _finish(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _fill(socket: int, file: FileIO, left: range) -> int:
-    """Move the range's bytes to the socket until it takes no more, or for one turn; how many it took."""
-    offset, end = left.start, min(left.stop, left.start + TURN_BYTES)
+def _fill(socket: int, run: FileRange, start: int) -> int:
+    """Move the run's bytes from `start` on to the socket until it takes no more, or for one turn; how many it took."""
+    offset, end = start, min(run.end, start + TURN_BYTES)
     while offset < end:
         try:
-            count = os.sendfile(socket, file.fileno(), offset, end - offset)
+            count = os.sendfile(socket, run.file.fileno(), offset, end - offset)
         except BlockingIOError:
             break
         if not count:
             raise ShortFileError(f"the file has no byte {offset} any more")
         offset += count
-    return offset - left.start
+    return offset - start
 
 
 def _untaken_bytes(socket: int) -> int:

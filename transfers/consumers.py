@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError
 from transfers import progress
 from transfers.progress import ProgressEvent
 from transfers.services import download as downloads
+from transfers.services import order as orders
 
 logger = structlog.get_logger(__name__)
 
@@ -94,6 +95,7 @@ class EventsConsumer(AsyncWebsocketConsumer):
     def _snapshot(self) -> list[ProgressEvent]:
         user = self.scope["user"]
         events = downloads.snapshot(user=user, **{"cid": "", "fid": "", **self.filters})
+        events += [event for event in orders.snapshot(user=user) if event.matches(self.filters)]
         return events + progress.others(user=user, filters=self.filters)
 
     async def _tell(self, event: ProgressEvent) -> None:

@@ -10,7 +10,8 @@ CarryonError
 ├── SizeDiffersError                all parts together are not as large as was told beforehand
 ├── PartChecksumError               the bytes of a part do not have the MD5 that came with them
 ├── TooLargeError                   more bytes than the service takes
-│   └── QuotaExceededError              more bytes than the user may have here
+│   ├── QuotaExceededError              more bytes than the user may have here
+│   └── OrderTooLargeError              an order of more bytes than one zip may have
 ├── NoAddressesError                the storage gives out no addresses of its own
 ├── NoSuchTaskError                 no task, or source of tasks, that is the caller's has this id
 ├── TaskCompletedError              the task is completed, which is final
@@ -25,6 +26,13 @@ CarryonError
 ├── CaseDiffersError                a case of this id or name is known otherwise than it is asked for
 ├── UnknownRegionError              no cloud is configured for the region
 ├── CaseApiError                    the case API does not answer, or answers what it should not
+├── NoSuchFolderError               no folder that the caller may see has this id
+├── NoSuchFileError                 no stored file that the caller may see has this id
+├── NoSuchListError                 the download list is somebody else's
+├── NoSuchOrderError                no order that is the caller's has this id
+├── JobEndedError                   the job of a list or an order has ended: nothing is left to stop
+├── NotStreamableError              an order's zip is not known before a worker has made it
+├── ChecksumsPendingError           an order's zip cannot be laid out yet: checksums are still being taken
 ├── Interrupted                     the transfer was told to end; says why
 └── TransferError                   what ends an attempt to move bytes
     ├── SourceError                 the other side failed
@@ -36,6 +44,7 @@ CarryonError
     │   ├── SourceChangedError          its validator or size is not the one we began with
     │   ├── SourceProtocolError         an answer that contradicts HTTP or itself
     │   │   └── RangesContradictError       a range that is not the one that was asked for
+    │   ├── MemberError                 a file of an archive failed; says which
     │   ├── WrongBlockError             what a gateway sent is not the block that was asked for
     │   └── AddressForbiddenError       an address or scheme that may not be fetched
     ├── ChecksumMismatchError       the bytes are not the ones that were promised
@@ -154,6 +163,17 @@ class QuotaExceededError(TooLargeError):
     code = "quota_exceeded"
 
 
+class OrderTooLargeError(TooLargeError):
+    """The order's files have more bytes than one zip may have; `size` and `limit` in bytes."""
+
+    code = "order_too_large"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"The files of this order have {size} bytes, the limit is {limit}: order a part of the list.")
+        self.size = size
+        self.limit = limit
+
+
 class NoAddressesError(CarryonError):
     """The storage has no addresses of its own to give out; bytes go through the service."""
 
@@ -242,6 +262,48 @@ class CaseApiError(CarryonError):
     code = "case_api_failed"
 
 
+class NoSuchFolderError(CarryonError):
+    """No folder that the caller may see has this id."""
+
+    code = "no_such_folder"
+
+
+class NoSuchFileError(CarryonError):
+    """No stored file that the caller may see has this id."""
+
+    code = "no_such_file"
+
+
+class NoSuchListError(CarryonError):
+    """The download list is somebody else's, or nobody's."""
+
+    code = "no_such_list"
+
+
+class NoSuchOrderError(CarryonError):
+    """No order that is the caller's has this id."""
+
+    code = "no_such_order"
+
+
+class JobEndedError(CarryonError):
+    """The job of a list or an order has ended, so there is nothing to stop."""
+
+    code = "job_ended"
+
+
+class NotStreamableError(CarryonError):
+    """Files of the order are to be compressed, so that its zip is not known before a worker has made it."""
+
+    code = "not_streamable"
+
+
+class ChecksumsPendingError(CarryonError):
+    """The order's zip cannot be laid out before the checksums of all of its files are taken; that passes."""
+
+    code = "checksums_pending"
+
+
 class Interruption(enum.StrEnum):
     """Why a transfer was told to end before it was done."""
 
@@ -323,6 +385,26 @@ class RangesContradictError(SourceProtocolError):
     """The source answers a range with something else than that range, so its ranges cannot be trusted."""
 
     code = "ranges_contradict"
+
+
+class MemberError(SourceError):
+    """A file that an archive is made of cannot be read, or is not the one it was; the others may well be.
+
+    `number` is its place in the archive's layout, from 0, and `cause` says what happened, so also whether to try again.
+    Of an error that was made again from a row, neither is known.
+    """
+
+    code = "member_failed"
+
+    def __init__(self, message: str, number: int | None = None, cause: SourceError | None = None) -> None:
+        super().__init__(message)
+        self.number = number
+        self.cause = cause
+
+    @classmethod
+    def of(cls, number: int, cause: SourceError) -> MemberError:
+        """The failure of the member with this number."""
+        return cls(f"file {number + 1} of the archive: {cause.message}", number, cause)
 
 
 class WrongBlockError(SourceError):

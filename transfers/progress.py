@@ -14,7 +14,7 @@ from channels.layers import get_channel_layer
 from transfers import folders
 
 if TYPE_CHECKING:
-    from transfers.models import Download
+    from transfers.models import Download, ListJob
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +101,36 @@ def stream_status(download: Download) -> dict[str, Any]:
     if not download.live:
         return _message("STREAM_FAIL", {"error": STOPPED_TEXT, "reason": "stopped"})
     return _message("STREAM_RUNNING", {"downloaded": download.bytes_done, "totalSize": download.size})
+
+
+# What is told of the jobs of lists and orders ---------------------------------------------------------------------
+
+JOB_STATES = {"queued": "PROCESSING", "running": "PROCESSING", "completed": "COMPLETE"}
+"""How the contract words a job's state; every other one is FAILED."""
+ENDED_TEXTS = {"stopped": "The job was stopped.", "expired": "The zip was removed: start the order again."}
+
+
+def list_job_state(job: ListJob) -> ProgressEvent:
+    """Where a job of a list or an order stands now."""
+    body = {**list_job_status(job), "id": str(job.pk), "revision": job.revision}
+    keys = {"jobId": str(job.pk)} | ({"orderId": str(job.order_id)} if job.order_id else {})
+    return ProgressEvent("list_job", job.user_id, body | keys, keys, is_state=True, is_end=not job.live)
+
+
+def list_job_status(job: ListJob) -> dict[str, Any]:
+    """The status of a job, as whoever polls for its result gets it for as long as there is none."""
+    told: dict[str, Any] = {"jobId": str(job.pk), "jobState": JOB_STATES.get(job.state, "FAILED")}
+    if told["jobState"] == "FAILED":
+        text = job.error or ENDED_TEXTS.get(job.state, "")
+        return {**told, "errorMessage": text, "errorDetails": job.error_code or job.state}
+    counts = {"progressCurrent": job.bytes_done, "progressTotal": job.bytes_total}
+    if job.order_id is None:
+        counts = {"progressCurrent": job.files_done, "progressTotal": job.files_total}
+    return {**told, **counts, "progressMessage": job.message or _files_text(job)}
+
+
+def _files_text(job: ListJob) -> str:
+    return f"{job.files_done} of {job.files_total} files"
 
 
 def _message(status: str, data: dict[str, Any]) -> dict[str, Any]:

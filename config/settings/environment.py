@@ -230,6 +230,10 @@ class Environment(BaseSettings):
     upload_threads: Count = Field(256, description="Parts that the web process receives at once.")
     user_quota_bytes: Count | None = Field(None, description="Bytes one user may have here; unset is unlimited.")
     sweep_seconds: Seconds = Field(600, description="How often it is looked for what nobody needs any more.")
+    order_max_bytes: Count = Field(2 * 2**30, description="Bytes that the files of one order's zip may have.")
+    order_zip_expiry_hours: Annotated[float, Field(gt=0)] = Field(
+        168, description="How long an order's zip is kept, in hours."
+    )
     sync_source_roots: Paths = Field(
         default_factory=list, description="Folders that a first upload's source may lie in, separated by colons."
     )

@@ -8,6 +8,7 @@ class TestMemorySink(SinkSuite):
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,20 @@ class FailingReader:
         buffer[: len(piece)] = piece
         self._rest = self._rest[len(piece) :]
         return len(piece)
+
+
+class FailingMover(FailingReader):
+    """The same for a reader that can move its bytes into a file."""
+
+    moved = 0
+    """Bytes that were moved, of all such readers."""
+
+    def move(self, fileno: int, offset: int, most: int, /) -> int:
+        """Write the next bytes to the file; raises the failure in place of an end."""
+        buffer = memoryview(bytearray(min(most, self._piece_bytes)))
+        count = os.pwrite(fileno, buffer[: self.readinto(buffer)], offset)
+        FailingMover.moved += count
+        return count
 
 
 def write(sink: Sink, part: Part, content: bytes = CONTENT, start: int = 0) -> None:

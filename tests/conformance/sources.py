@@ -8,15 +8,17 @@ class TestMemorySource(SourceSuite):
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from transfers.engine.base import Abortable, Reader, Source
+from transfers.engine.base import Abortable, Moving, Reader, Source
 from transfers.errors import SourceChangedError, SourceError, SourceInterruptedError, SourceRefusedError
 
 CONTENT = random.Random(1).randbytes(300_007)
@@ -101,10 +103,22 @@ def refuses_as_changed(source: Source, offset: int, end: int | None) -> None:
 class ReadingSuite:
     """For every source; `place` is the adapter's fixture."""
 
+    whole = CONTENT
+    """What the file's bytes are when the place is given `CONTENT`; at least as many."""
+    empty = b""
+    """What they are when it is given none."""
+
+    def ready(self, place: SourcePlace) -> Source:
+        """A source that has looked at the whole."""
+        place.put(CONTENT)
+        source = place.source()
+        assert source.stat().size == len(self.whole)
+        return source
+
     def test_stat_tells_size_and_a_strong_validator(self, place: SourcePlace) -> None:
         place.put(CONTENT)
         info = place.source().stat()
-        assert (info.size, info.ranges, info.resumable) == (SIZE, True, True)
+        assert (info.size, info.ranges, info.resumable) == (len(self.whole), True, True)
 
     def test_an_unchanged_file_has_the_same_validator_for_everybody(self, place: SourcePlace) -> None:
         place.put(CONTENT)
@@ -118,55 +132,56 @@ class ReadingSuite:
 
         assert validator(CONTENT) != validator(OTHER)
 
-    @pytest.mark.parametrize("end", [None, SIZE])
-    def test_the_whole(self, place: SourcePlace, end: int | None) -> None:
-        assert fetch(ready(place), 0, end) == CONTENT
+    @pytest.mark.parametrize("is_told", [False, True])
+    def test_the_whole(self, place: SourcePlace, *, is_told: bool) -> None:
+        assert fetch(self.ready(place), 0, len(self.whole) if is_told else None) == self.whole
 
     @pytest.mark.parametrize(
         ("offset", "end"),
         [(0, 1), (0, 65_536), (1, 2), (70_000, 200_001), (SIZE - 1, SIZE), (12_345, None), (SIZE - 1, None)],
     )
     def test_ranges(self, place: SourcePlace, offset: int, end: int | None) -> None:
-        assert fetch(ready(place), offset, end) == CONTENT[offset:end]
+        assert fetch(self.ready(place), offset, end) == self.whole[offset:end]
 
     @pytest.mark.parametrize("offset", [0, 1000, SIZE])
     def test_an_empty_range_is_empty(self, place: SourcePlace, offset: int) -> None:
-        assert fetch(ready(place), offset, offset) == b""
+        assert fetch(self.ready(place), offset, offset) == b""
 
     @pytest.mark.parametrize("buffer_bytes", [1, 7, 4096, SIZE + 1])
     def test_buffers_of_any_size(self, place: SourcePlace, buffer_bytes: int) -> None:
-        with ready(place).open(1000, 3000) as reader:
-            assert read_all(reader, buffer_bytes) == CONTENT[1000:3000]
+        with self.ready(place).open(1000, 3000) as reader:
+            assert read_all(reader, buffer_bytes) == self.whole[1000:3000]
 
     def test_an_ended_reader_stays_at_its_end(self, place: SourcePlace) -> None:
         buffer = memoryview(bytearray(10))
-        with ready(place).open(0, 100) as reader:
+        with self.ready(place).open(0, 100) as reader:
             read_all(reader)
             assert [reader.readinto(buffer), reader.readinto(buffer)] == [0, 0]
 
-    @pytest.mark.parametrize("end", [None, 0])
-    def test_an_empty_file(self, place: SourcePlace, end: int | None) -> None:
-        source = ready(place, b"")
-        assert source.stat().size == 0
-        assert fetch(source, 0, end) == b""
+    @pytest.mark.parametrize("is_told", [False, True])
+    def test_an_empty_file(self, place: SourcePlace, *, is_told: bool) -> None:
+        place.put(b"")
+        source = place.source()
+        assert source.stat().size == len(self.empty)
+        assert fetch(source, 0, len(self.empty) if is_told else None) == self.empty
 
     def test_a_reader_that_was_left_early_disturbs_nobody(self, place: SourcePlace) -> None:
-        source = ready(place)
+        source = self.ready(place)
         for _ in range(3):
             with source.open(0, None) as reader:
                 assert reader.readinto(memoryview(bytearray(10))) > 0
-        assert fetch(source) == CONTENT
+        assert fetch(source) == self.whole
 
     def test_ranges_are_read_side_by_side(self, place: SourcePlace) -> None:
-        source = ready(place)
-        cuts = [0, 1, 100_000, 100_001, 222_222, SIZE]
+        source = self.ready(place)
+        cuts = [0, 1, 100_000, 100_001, 222_222, len(self.whole)]
         with ThreadPoolExecutor(5) as pool:
             pieces = pool.map(lambda ends: fetch(source, *ends), itertools.pairwise(cuts))
-        assert b"".join(pieces) == CONTENT
+        assert b"".join(pieces) == self.whole
 
     def test_a_range_past_the_end_never_ends_quietly(self, place: SourcePlace) -> None:
         with pytest.raises(SourceError):
-            fetch(ready(place), SIZE - 10, SIZE + 10)
+            fetch(self.ready(place), len(self.whole) - 10, len(self.whole) + 10)
 
 
 class SourceSuite(ReadingSuite):
@@ -253,6 +268,8 @@ class UnknownSizeSuite:
 class AbortSuite:
     """For a source whose blocked reads another thread can end."""
 
+    whole = CONTENT
+
     def test_abort_ends_a_read_that_waits(self, place: HoldingPlace) -> None:
         place.put(CONTENT)
         wait_until_held = place.hold(at=1000)
@@ -288,4 +305,55 @@ class AbortSuite:
         one, other = place.source(), place.source()
         other.stat()
         one.abort()
-        assert fetch(other) == CONTENT
+        assert fetch(other) == self.whole
+
+
+class MovingSuite:
+    """For a source whose readers can move their bytes into a file without passing through memory."""
+
+    whole = CONTENT
+
+    @pytest.mark.parametrize("most", [1, 4096, 100_000, 2**40])
+    @pytest.mark.parametrize(("offset", "length"), [(0, 3000), (70_000, 0), (12_345, 2999), (SIZE - 3000, 3000)])
+    def test_a_moved_range(self, place: SourcePlace, tmp_path: Path, most: int, offset: int, length: int) -> None:
+        place.put(CONTENT)
+        with (tmp_path / "moved").open("w+b") as file:
+            file.write(b"x" * 9000)
+            file.flush()
+            move_all(place.source(), file.fileno(), offset, offset + length, most)
+            file.seek(0)
+            assert file.read() == b"x" * 1000 + self.whole[offset : offset + length] + b"x" * (8000 - length)
+
+    def test_the_whole_is_moved(self, place: SourcePlace, tmp_path: Path) -> None:
+        place.put(CONTENT)
+        with (tmp_path / "moved").open("w+b") as file:
+            move_all(place.source(), file.fileno(), 0, None, 2**40)
+            assert file.read() == bytes(1000) + self.whole
+
+    def test_moving_and_reading_in_turns(self, place: SourcePlace, tmp_path: Path) -> None:
+        place.put(CONTENT)
+        source = place.source()
+        source.stat()
+        got = bytearray()
+        buffer = memoryview(bytearray(30_000))
+        with (tmp_path / "moved").open("w+b") as file, source.open(0, None) as reader:
+            assert isinstance(reader, Moving)
+            while True:
+                got += buffer[: (count := reader.readinto(buffer))]
+                moved = reader.move(file.fileno(), 0, 50_000)
+                got += os.pread(file.fileno(), moved, 0)
+                if not count + moved:
+                    break
+        assert got == self.whole
+
+
+def move_all(source: Source, fileno: int, offset: int, end: int | None, most: int) -> None:
+    """Move the range into the file, from its byte 1000 on."""
+    source.stat()
+    to = 1000
+    with source.open(offset, end) as reader:
+        assert isinstance(reader, Moving)
+        while count := reader.move(fileno, to, most):
+            assert count <= most
+            to += count
+        assert reader.move(fileno, to, most) == 0

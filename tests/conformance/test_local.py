@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance import sinks
 from tests.conformance.durable_sinks import DurableSuite
 from tests.conformance.sinks import BeginningsSuite, SinkSuite
-from tests.conformance.sources import ShorteningSuite, SourceSuite, VanishingSuite
+from tests.conformance.sources import MovingSuite, ShorteningSuite, SourceSuite, VanishingSuite
 from transfers.engine.local import LocalSink, LocalSource
 
 
@@ -31,7 +32,7 @@ class LocalFile:
         return LocalSource(self._path)
 
 
-class TestLocalSource(SourceSuite, ShorteningSuite, VanishingSuite):
+class TestLocalSource(SourceSuite, ShorteningSuite, VanishingSuite, MovingSuite):
     @pytest.fixture
     def place(self, tmp_path: Path) -> LocalFile:
         return LocalFile(tmp_path)
@@ -66,3 +67,16 @@ class TestLocalSink(SinkSuite, BeginningsSuite, DurableSuite):
         yield new
         for place in places:
             place.close()
+
+
+class TestLocalSinkFromMovers(TestLocalSink):
+    """The same bytes come from readers that move them into the file themselves."""
+
+    @pytest.fixture(autouse=True)
+    def _movers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sinks, "FailingReader", sinks.FailingMover)
+
+    def test_every_byte_is_moved(self, place: sinks.SinkPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sinks.FailingMover, "moved", 0)
+        sinks.go_on(sinks.begun(place))
+        assert sinks.FailingMover.moved == sinks.SIZE

@@ -79,6 +79,48 @@ def promised_md5(reader: Reader) -> str:
     return reader.promised_md5 if isinstance(reader, Promising) else ""
 
 
+@runtime_checkable
+class Moving(Reader, Protocol):
+    """A reader whose bytes need not pass through memory on their way into a file."""
+
+    def move(self, fileno: int, offset: int, most: int, /) -> int:
+        """Write the next bytes, at least one and at most `most`, to the open file from `offset` on; 0 only at the end.
+
+        What the reader cannot give is a SourceError, as with `readinto`; what the file cannot take is an OSError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRange:
+    """A half-open range of an object in a store, told in words that are no library's."""
+
+    bucket: str
+    key: str
+    etag: str
+    """The object's own, as the store writes it, without quotes."""
+    offset: int
+    end: int
+    endpoint_url: str = ""
+    """Where the store is; "" for Amazon's S3."""
+    region: str = ""
+
+
+@runtime_checkable
+class Located(Reader, Protocol):
+    """A reader whose bytes may lie in a store, which can take them from there itself."""
+
+    def stored_at(self) -> ObjectRange | None:
+        """The range that all of the bytes left to read are; None where they are no such thing."""
+
+
+@runtime_checkable
+class LocatedSource(Protocol):
+    """A source whose file is an object in a store."""
+
+    def stored_at(self, offset: int, end: int) -> ObjectRange | None:
+        """These bytes of the object that `stat` described; None when it was not asked."""
+
+
 class Source(Protocol):
     """A file to read, one that may change or vanish between two reads."""
 
@@ -108,6 +150,8 @@ class StoredPart:
     size: int
     """Bytes from the part's start; fewer than the part's own only at sinks that keep a part's beginning."""
     etag: str = ""
+    copied: bool = field(default=False, compare=False)
+    """Whether the store has just taken it from where it lay, and no byte was read."""
 
 
 class Sink(Protocol):

@@ -8,9 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
 
-from transfers.engine.base import Abortable, Reader, Sink, Source, StoredPart
+from transfers.engine.base import (
+    CHUNK_BYTES,
+    Abortable,
+    Located,
+    Moving,
+    ObjectRange,
+    Reader,
+    Sink,
+    Source,
+    StoredPart,
+)
 from transfers.engine.plan import Part, Plan
 from transfers.errors import Interrupted, Interruption, SourceError, TransferError
+
+MOVED_BYTES = 16 * 2**20
+"""Bytes moved past memory at once."""
 
 
 class Allotment(Protocol):
@@ -77,6 +90,11 @@ class Watch:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self.reason: Interruption | None = None
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes to move at once without telling: few under a limit, which is kept by waiting in between."""
+        return MOVED_BYTES if self._pacer is None else CHUNK_BYTES
 
     @property
     def moved(self) -> int:
@@ -173,10 +191,13 @@ class _WatchedReader:
         self._pending = 0
 
     def readinto(self, buffer: memoryview) -> int:
+        return self._passed(lambda: self._reader.readinto(buffer))
+
+    def _passed(self, take: Callable[[], int]) -> int:
         self.settle()
         self._watch.check()
         try:
-            count = self._reader.readinto(buffer)
+            count = take()
         except TransferError:
             self._watch.check()  # a read that was ended from outside fails; what counts is why it was ended
             raise
@@ -184,9 +205,24 @@ class _WatchedReader:
         self._pending = count
         return count
 
+    def stored_at(self) -> ObjectRange | None:
+        self._watch.check()
+        return self._reader.stored_at() if isinstance(self._reader, Located) else None
+
     def settle(self) -> None:
         self._watch.stored(self._part, self._pending)
         self._pending = 0
+
+
+class _WatchedMover(_WatchedReader):
+    """The same for a reader that can move: in pieces, between which the watch is told and asked."""
+
+    def __init__(self, reader: Moving, part: Part, watch: Watch) -> None:
+        super().__init__(reader, part, watch)
+        self._mover = reader
+
+    def move(self, fileno: int, offset: int, most: int) -> int:
+        return self._passed(lambda: self._mover.move(fileno, offset, min(most, self._watch.piece_bytes)))
 
 
 def copy(source: Source, sink: Sink, allotment: Allotment, watch: Watch, *, connections: int = 1) -> None:
@@ -230,9 +266,15 @@ def _move_part(source: Source, sink: Sink, part: Part, watch: Watch) -> None:
     watch.began(part, start)
     try:
         with source.open(part.offset + start, part.end) as reader:
-            watched = _WatchedReader(reader, part, watch)
-            sink.write_part(part, watched, start)
+            watched = (
+                _WatchedMover(reader, part, watch)
+                if isinstance(reader, Moving)
+                else _WatchedReader(reader, part, watch)
+            )
+            stored = sink.write_part(part, watched, start)
             watched.settle()
+            if stored.copied:
+                watch.stored(part, stored.size - watch.position(part.number))
     except TransferError:
         watch.check()
         raise

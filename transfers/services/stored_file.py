@@ -28,10 +28,32 @@ from transfers.tasks import remove_file
 
 MAX_NAME_CHARACTERS = 255
 ROWS_AT_ONCE = 500
+SENT_BYTES = 2**18
+"""What is read at once to be sent."""
 _HASH_CHARACTERS = 16
 _RENEWED = ["size", "modified_ns", "md5", "sha256", "crc32", "checksum_error", "verified", "deleted_at"]
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 """What is told where there is none: nothing, a folder, a link that leads nowhere, a socket."""
+
+
+class ShortFileError(OSError):
+    """The file ended before the range that was promised of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """A half-open range of an open file's bytes."""
+
+    file: FileIO
+    start: int
+    end: int
+
+    def read(self, offset: int) -> bytes:
+        """The bytes from the offset on, up to SENT_BYTES; ShortFileError when there are none."""
+        chunk = os.pread(self.file.fileno(), min(self.end - offset, SENT_BYTES), offset)
+        if not chunk:
+            raise ShortFileError(f"the file has no byte {offset} any more")
+        return chunk
 
 
 def visible(*, user: AbstractBaseUser, folder: str | None = None, text: str = "") -> StoredFileQuerySet:

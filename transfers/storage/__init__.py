@@ -5,7 +5,7 @@ A file's location tells which of the two has it, so that files stay where they a
 
 from __future__ import annotations
 
-from transfers.storage.base import Address, Slot, Storage
+from transfers.storage.base import Address, Begun, Slot, Storage
 from transfers.storage.choice import all_used, for_new, of
 
-__all__ = ["Address", "Slot", "Storage", "all_used", "for_new", "of"]
+__all__ = ["Address", "Begun", "Slot", "Storage", "all_used", "for_new", "of"]

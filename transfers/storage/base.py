@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Collection as Numbers
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from transfers.engine.base import Collected, Collection, Source
+from transfers.engine.base import Collected, Collection, Sink, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,15 @@ class Address:
     expires_at: datetime
 
 
+@runtime_checkable
+class Begun(Protocol):
+    """A sink that the place has a name of its own for once it has begun, to go on with it by."""
+
+    @property
+    def upload_id(self) -> str:
+        """The place's name."""
+
+
 class Storage(Protocol):
     """A place that files come to rest in."""
 
@@ -52,6 +62,17 @@ class Storage(Protocol):
 
     def path(self, location: str) -> Path | None:
         """The file's path, where it is on a disk of ours."""
+
+    def made_location(self, owner_id: int, name: str) -> str:
+        """Where a file is to lie that the service itself makes; the name is the service's own, and nobody else's."""
+
+    def sink(
+        self, location: str, *, generation: str, upload_id: str = "", content_type: str = ""
+    ) -> AbstractContextManager[Sink]:
+        """A file to be made there, in place of an earlier one; `upload_id` is what a `Begun` one was called before.
+
+        The block's end lets go of what is open, and of nothing else.
+        """
 
     def delete(self, location: str) -> None:
         """Remove a file at rest; none there is fine."""

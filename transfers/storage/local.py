@@ -6,19 +6,21 @@ import re
 import time
 from collections.abc import Callable
 from collections.abc import Collection as Numbers
-from contextlib import suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
 from django.conf import settings
 
 from transfers import folders
 from transfers.engine.base import Collected
-from transfers.engine.local import LocalCollection, LocalSource
+from transfers.engine.local import LocalCollection, LocalSink, LocalSource
 from transfers.engine.local.disk import sink_errors, sync_folder
 from transfers.errors import NoAddressesError, SinkError
 from transfers.storage.base import Address, Slot
 
 UPLOADS = ".uploads"
+MADE = ".made"
+"""The folder of what the service makes itself; owners' folders are numbers."""
 _UPLOAD = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -45,6 +47,21 @@ class LocalStorage:
     def path(self, location: str) -> Path:
         """The file's path."""
         return Path(location)
+
+    def made_location(self, owner_id: int, name: str) -> str:
+        """A path that no upload of the owner's has."""
+        return str(self._root() / MADE / str(owner_id) / name)
+
+    def sink(
+        self,
+        location: str,
+        *,
+        generation: str,
+        upload_id: str = "",  # noqa: ARG002 - the path says it all
+        content_type: str = "",  # noqa: ARG002
+    ) -> AbstractContextManager[LocalSink]:
+        """The file at that path."""
+        return closing(LocalSink(Path(location), generation=generation, replace=True))
 
     def delete(self, location: str) -> None:
         """Remove the file, durably."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Collection as Numbers
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from transfers.engine.base import Collected
 from transfers.engine.s3 import (
     S3Collection,
     S3Place,
+    S3Sink,
     S3Source,
     UnfinishedUpload,
     delete_object,
@@ -35,6 +37,7 @@ PART_ADDRESS_SECONDS = 900
 Short, for nothing takes the address back: some stores (swift) take parts after the file was made of them, and then
 cannot read it any more.
 """
+_ANY_TYPE = "application/octet-stream"
 _KEY = re.compile(r"[1-9][0-9]{0,17}/upload-([1-9][0-9]{0,17})/[^/]+/[^/]+")
 """A key of our making, behind the prefix."""
 
@@ -63,6 +66,19 @@ class S3Storage:
 
     def path(self, location: str) -> None:
         """It has none."""
+
+    def made_location(self, owner_id: int, name: str) -> str:
+        """A key that no upload of the owner's has."""
+        place = _place()
+        return f"{SCHEME}{place.bucket}/{place.key(f'{owner_id}/made/{name}')}"
+
+    def sink(
+        self, location: str, *, generation: str, upload_id: str = "", content_type: str = ""
+    ) -> AbstractContextManager[S3Sink]:
+        """The object, made by a multipart upload."""
+        place, key = _found(location)
+        sink = S3Sink(place, key, generation=generation, upload_id=upload_id, content_type=content_type or _ANY_TYPE)
+        return nullcontext(sink)
 
     def delete(self, location: str) -> None:
         """Remove the object."""

@@ -10,14 +10,18 @@ from django.db.models.functions import Now
 
 from transfers import leases
 from transfers.doorbell import TRANSFERS, ring, waiting
-from transfers.models import Download, DownloadPart, StoredFile, Upload
+from transfers.models import Download, DownloadPart, ListJob, StoredFile, Upload
 from transfers.models.download import Desired, DownloadState
+from transfers.models.list_job import ListJobDesired, ListJobKind
 from transfers.models.upload import UploadState
+from transfers.tasks.adding import add_to_list
 from transfers.tasks.checksums import take_checksums
 from transfers.tasks.download import fetch_download
-from transfers.tasks.events import tell_state
+from transfers.tasks.events import tell_list_job, tell_state
+from transfers.tasks.expiry import expire_zips
 from transfers.tasks.removal import ring_for_deleted
 from transfers.tasks.upload import complete_upload, remove_upload
+from transfers.tasks.zipping import make_zip
 
 MAX_RINGS = 200
 """Doorbells rung at once; the rest waits for the next look, when these are taken up."""
@@ -48,8 +52,21 @@ def reap() -> None:
     for stored in unhashed.filter(Q(lease_expires_at__isnull=False) | Q(created_at__lte=Now() - age))[:MAX_RINGS]:
         ring(take_checksums, stored.pk)
     ring_for_deleted(age, MAX_RINGS)
+    _reap_list_jobs()
     for state, task in ((UploadState.COMPLETING, complete_upload), (UploadState.REMOVING, remove_upload)):
         left_behind = Upload.objects.filter(state=state).untouched_for(LEFT_BEHIND)
         for upload_id in list(left_behind.values_list("pk", flat=True)[:MAX_RINGS]):
             Upload.objects.filter(pk=upload_id).update(touched_at=Now())  # so as not to ring for it every time
             ring(task, upload_id)
+
+
+def _reap_list_jobs() -> None:
+    """The same for jobs of lists and orders; zips whose time is over are removed."""
+    live = ListJob.objects.live()
+    leases.take_from_the_dead(live)
+    for job in list(live.filter(leases.free(), desired=ListJobDesired.STOP)[:MAX_RINGS]):
+        if ListJob.objects.filter(pk=job.pk).stop_unclaimed():
+            tell_list_job(job)
+    for pk, kind in ListJob.objects.due().order_by("next_attempt_at").values_list("pk", "kind")[:MAX_RINGS]:
+        ring(make_zip if kind == ListJobKind.ZIP else add_to_list, pk)
+    expire_zips(MAX_RINGS)

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
@@ -20,14 +15,14 @@ from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
 from transfers import folders
 from transfers.models import StoredFile
 from transfers.services import stored_file as files
-from transfers.views import ranges
 from transfers.views.conditions import Validators
+from transfers.views.ranged import RANGE_PARAMETERS, RangedAPIView
 from transfers.views.slices import FileSlices, SlicedResponse
 from transfers.views.stored_file import PROBLEM, StoredFileAPIView
 
@@ -42,37 +37,8 @@ _OF_MANY = ("multipart/", "message/")
 """Types that would make a client take the file apart."""
 
 
-class PreconditionFailedError(APIException):
-    """The file is not the version that the client asks about."""
-
-    status_code = HTTPStatus.PRECONDITION_FAILED
-    default_detail = "The file is another version than the request asks for."
-    default_code = "precondition_failed"
-
-
-class RangeNotSatisfiableError(APIException):
-    """The file has none of the bytes that were asked for."""
-
-    status_code = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-    default_detail = "The file has none of the bytes that were asked for."
-    default_code = "range_not_satisfiable"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is sent of a file, and under which headers."""
-
-    status: HTTPStatus
-    headers: Mapping[str, str]
-    pieces: Sequence[bytes | range]
-
-
-class ContentView(StoredFileAPIView):
+class ContentView(RangedAPIView, StoredFileAPIView):
     """The bytes of a stored file."""
-
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002
-        """Answer whatever is accepted: there is one form of the bytes."""
-        return super().perform_content_negotiation(request, force=True)
 
     @extend_schema(
         operation_id="file_content",
@@ -83,11 +49,7 @@ class ContentView(StoredFileAPIView):
                 enum=["attachment", "inline"],
                 description="`inline` lets a browser show pictures, sound, film, plain text and PDF.",
             ),
-            OpenApiParameter("Range", str, "header", description="`bytes=0-99`, `bytes=100-`, `bytes=-5`, or several."),
-            *(
-                OpenApiParameter(name, str, "header")
-                for name in ("If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
-            ),
+            *RANGE_PARAMETERS,
         ],
         responses={
             (200, ANY_TYPE): OpenApiTypes.BINARY,
@@ -110,7 +72,7 @@ class ContentView(StoredFileAPIView):
             opened.enter_context(file)
             if location := internal_location(stored.path):
                 return HttpResponse(headers={**headers, "X-Accel-Redirect": location})
-            answer = self._answer(stored, headers)
+            answer = self.answer(validators_of(stored), stored.size, headers)
             if request.method == "HEAD" or not answer.pieces:
                 return SlicedResponse(FileSlices(None, ()), status=answer.status, headers=answer.headers)
             opened.pop_all()  # the response closes it
@@ -127,38 +89,6 @@ class ContentView(StoredFileAPIView):
             return HttpResponse(status=302, headers={"Location": address.url, "Cache-Control": "private, no-store"})
         # It was signed for GET alone.
         return SlicedResponse(FileSlices(None, ()), headers={**headers, "Content-Length": str(stored.size)})
-
-    def _answer(self, stored: StoredFile, headers: Mapping[str, str]) -> Answer:
-        """What the request's conditions and ranges make of the file."""
-        asked, size = self.request.headers, stored.size
-        validators = validators_of(stored)
-        headers = {**headers, "ETag": validators.etag, "Last-Modified": validators.last_modified}
-        match validators.refusal(asked):
-            case HTTPStatus.PRECONDITION_FAILED:
-                raise PreconditionFailedError
-            case HTTPStatus.NOT_MODIFIED:
-                return Answer(HTTPStatus.NOT_MODIFIED, headers, ())
-        found = None
-        if self.request.method == "GET" and validators.allow_ranges(asked.get("If-Range"), time.time()):
-            found = ranges.requested(asked.get("Range", ""), size)
-        if found == []:
-            self.headers["Content-Range"] = f"bytes */{size}"
-            raise RangeNotSatisfiableError
-        return laid_out(found, size, headers)
-
-
-def laid_out(found: Sequence[range] | None, size: int, headers: Mapping[str, str]) -> Answer:
-    """The whole file, one range, or several; None is the whole."""
-    pieces: Sequence[bytes | range] = found or [range(size)]
-    more = {}
-    if found and len(found) == 1:
-        more = {"Content-Range": ranges.content_range(found[0], size)}
-    elif found:
-        boundary = secrets.token_hex(16)
-        pieces = ranges.multipart(found, size, headers["Content-Type"], boundary)
-        more = {"Content-Type": f"multipart/byteranges; boundary={boundary}"}
-    more["Content-Length"] = str(sum(map(len, pieces)))
-    return Answer(HTTPStatus.PARTIAL_CONTENT if found else HTTPStatus.OK, {**headers, **more}, pieces)
 
 
 def headers_of(stored: StoredFile, *, inline: bool) -> dict[str, str]:

@@ -99,7 +99,7 @@ class Server:
             return [b"plain"]
         pieces = parsed(environ["QUERY_STRING"])
         slices = FileSlices(FileIO(environ["PATH_INFO"]), pieces)
-        start_response("200 OK", [("Content-Length", str(slices.size))])
+        start_response("200 OK", [("Content-Length", str(sum(map(len, pieces))))])
         return SlicedResponse(slices)
 
 

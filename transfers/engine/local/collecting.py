@@ -12,6 +12,7 @@ from pathlib import Path
 
 from transfers.engine.base import CHUNK_BYTES, Collected, Reader, StoredPart, promised_md5
 from transfers.engine.local.disk import fdatasync, sink_errors, sync_folder, write_all
+from transfers.engine.local.moving import move_in_kernel
 from transfers.engine.local.names import inode_of, link, name_of, numbered
 from transfers.engine.local.part_journal import IN_PLACE, PartJournal, Slot
 from transfers.engine.local.pouring import BlockWriter, streaming
@@ -313,8 +314,8 @@ def _copy_into(source: Path, target: Path, offset: int, start: int = 0, size: in
 
 
 def _copy_range(reading: int, writing: int, count: int, start: int, offset: int) -> int:
-    if hasattr(os, "copy_file_range"):
-        return os.copy_file_range(reading, writing, min(count, 2**30), start, offset)
+    if (moved := move_in_kernel(reading, start, writing, offset, count)) is not None:
+        return moved
     chunk = os.pread(reading, min(count, CHUNK_BYTES), start)
     write_all(writing, memoryview(chunk), offset)
     return len(chunk)

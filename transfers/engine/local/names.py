@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +23,13 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 def numbered(path: Path) -> Iterator[Path]:
     """The path, then `name (1).ext`, `name (2).ext` … as browsers do."""
     yield path
-    number = 0
-    while True:
-        number += 1
-        yield path.with_name(f"{path.stem} ({number}){path.suffix}")
+    for number in itertools.count(1):
+        yield path.with_name(numbered_name(path.stem, number, path.suffix))
+
+
+def numbered_name(stem: str, number: int, suffix: str) -> str:
+    """The name of one of several files that would all have the same."""
+    return f"{stem} ({number}){suffix}"
 
 
 def inode_of(path: Path) -> int | None:

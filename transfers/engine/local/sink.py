@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
-from transfers.engine.base import CHUNK_BYTES, Reader, StoredPart
+from transfers.engine.base import CHUNK_BYTES, Moving, Reader, StoredPart
 from transfers.engine.local.checkpoints import Checkpoints
 from transfers.engine.local.disk import fdatasync, sink_errors, sync_folder, write_all
 from transfers.engine.local.journal import Journal
@@ -90,11 +91,11 @@ class LocalSink:
     def write_part(self, part: Part, reader: Reader, start: int = 0) -> StoredPart:
         """Write at the final offset; what came before a failure is synced and kept, unless we are fenced."""
         buffer = memoryview(bytearray(min(CHUNK_BYTES, max(part.size or CHUNK_BYTES, 1))))
+        mover = reader if isinstance(reader, Moving) else None
         checkpoints = self._checkpoints
         position = start
         try:
-            while count := reader.readinto(buffer):
-                self._write(part, position, buffer[:count])
+            while count := self._take(part, position, reader, mover, buffer):
                 position += count
                 checkpoints.wrote(part.number, position, count)
         except Interrupted as interrupted:
@@ -204,8 +205,19 @@ class LocalSink:
 
     # What is stored
 
+    def _take(self, part: Part, position: int, reader: Reader, mover: Moving | None, buffer: memoryview) -> int:
+        """Write what comes next at the part's byte `position`; 0 at the reader's end, where it is asked once more."""
+        left = sys.maxsize if part.size is None else part.size - position
+        if mover is not None and left:
+            with sink_errors(self.path.parent):
+                return mover.move(self.fileno(), part.offset + position, left)
+        if count := reader.readinto(buffer):
+            self._write(part, position, buffer[:count])
+        return count
+
     def _write(self, part: Part, position: int, chunk: memoryview) -> None:
         if part.size is not None and position + len(chunk) > part.size:  # the bytes behind it are another part's
+            self._checkpoints.wrote(part.number, 0, 0)  # and these may be anybody's: none of them counts
             raise SinkError(f"part {part.number} got more than its {part.size} bytes")
         with sink_errors(self.path.parent):
             write_all(self.fileno(), chunk, part.offset + position)

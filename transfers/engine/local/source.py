@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
-from transfers.engine.base import Reader, SourceInfo, Validator, ValidatorKind
+from transfers.engine.base import CHUNK_BYTES, Reader, SourceInfo, Validator, ValidatorKind
+from transfers.engine.local.disk import write_all
+from transfers.engine.local.moving import move_in_kernel
 from transfers.errors import SourceChangedError, SourceInterruptedError, SourceRefusedError
 
 
@@ -59,6 +61,7 @@ def _validator(fileno: int) -> Validator:
 class _LocalReader:
     def __init__(self, fileno: int, offset: int, end: int) -> None:
         self._fileno, self._position, self._end = fileno, offset, end
+        self._buffer = memoryview(b"")
 
     def readinto(self, buffer: memoryview) -> int:
         wanted = min(len(buffer), self._end - self._position)
@@ -72,3 +75,17 @@ class _LocalReader:
             raise SourceInterruptedError(f"the file ends at {self._position}, {self._end} bytes were expected")
         self._position += count
         return count
+
+    def move(self, fileno: int, offset: int, most: int) -> int:
+        """Within the kernel where it can; otherwise, and to learn what a 0 or a failure means, through memory."""
+        wanted = min(most, self._end - self._position)
+        if wanted <= 0:
+            return 0
+        if count := move_in_kernel(self._fileno, self._position, fileno, offset, wanted):
+            self._position += count
+            return count
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        chunk = self._buffer[: self.readinto(self._buffer[:most])]
+        write_all(fileno, chunk, offset)
+        return len(chunk)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from transfers.engine.base import Reader, StoredPart
+from transfers.engine.base import Located, Reader, StoredPart
 from transfers.engine.plan import MAX_PARTS, Part, Plan
 from transfers.engine.s3.client import S3Place
 from transfers.engine.s3.objects import find_object
+from transfers.engine.s3.part_copies import copy_part
 from transfers.engine.s3.parts import send_part
 from transfers.engine.s3.uploads import (
     Target,
@@ -85,7 +86,7 @@ class S3Sink:
             if part.size is None:
                 return self._write_unsized(reader, start)
             if start == 0:
-                return send_part(self._target, part.number, reader, part.size)
+                return self._copied(part, reader) or send_part(self._target, part.number, reader, part.size)
         if reader.readinto(memoryview(bytearray(1))) or start != part.size:
             raise SinkError(f"the store cannot go on with part {part.number} from its byte {start}")
         return StoredPart(part.number, start)
@@ -146,6 +147,13 @@ class S3Sink:
     def _make_object(self, etags: Mapping[int, str]) -> None:
         """Have the store make the object of these parts by number."""
         complete_upload(self._target, etags)
+
+    def _copied(self, part: Part, reader: Reader) -> StoredPart | None:
+        """The part, if the store has all of it elsewhere and can take it from there."""
+        wanted = reader.stored_at() if isinstance(reader, Located) else None
+        if wanted is None or wanted.end - wanted.offset != part.size:
+            return None
+        return copy_part(self._target, part.number, wanted)
 
     def _write_unsized(self, reader: Reader, start: int) -> StoredPart:
         """Store a file of unknown size piece by piece, each as a part of the store's, from the end of the last one."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 
 from botocore.exceptions import ClientError
 
-from transfers.engine.base import Reader, SourceInfo, Validator, ValidatorKind
+from transfers.engine.base import ObjectRange, Reader, SourceInfo, Validator, ValidatorKind
 from transfers.engine.s3.client import S3Place, client
+from transfers.engine.s3.etags import unquoted
 from transfers.engine.s3.failures import FOREIGN, is_gone, source_failure, source_failures
 from transfers.errors import (
     RangesContradictError,
@@ -81,6 +82,13 @@ class S3Source:
             if self._aborted:
                 reader.end()
         return reader
+
+    def stored_at(self, offset: int, end: int) -> ObjectRange | None:
+        """These bytes of the object that was described; None when none was."""
+        if self._info is None or self._info.validator is None:
+            return None
+        etag, place = unquoted(self._info.validator.value), self._place
+        return ObjectRange(place.bucket, self._key, etag, offset, end, place.endpoint_url, place.region)
 
     def abort(self) -> None:
         """Make every open reader fail soon and every later call at once; from any thread, any number of times.

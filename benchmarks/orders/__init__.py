@@ -1,0 +1,1 @@
+"""Orders measured: see `__main__`."""

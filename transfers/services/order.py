@@ -1,0 +1,224 @@
+"""Orders: making one of a list, having it zipped, and what became of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from transfers import progress, storage
+from transfers.doorbell import ring
+from transfers.engine.archive import EntryNames, Method, method_for
+from transfers.errors import InvalidInputError, JobEndedError, NoSuchJobError, NoSuchOrderError, OrderTooLargeError
+from transfers.models import ListJob, Order, OrderItem, StoredFile
+from transfers.models.list_job import LIVE, ListJobDesired, ListJobKind, ListJobState
+from transfers.models.order import FailureCode
+from transfers.services import download_list as lists
+from transfers.tasks.archives import modified_ns
+from transfers.tasks.events import tell_list_job
+from transfers.tasks.lists import locked
+from transfers.tasks.zipping import make_zip
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from transfers.progress import ProgressEvent
+
+ROWS_AT_ONCE = 1_000
+SHOWN_IDS = 5
+"""Files that a message names of those that are wrong."""
+LEAST_DEFLATED_BYTES = 2**16
+"""A smaller file is stored as it is: compressed, it would cost a file of its own on the way, and two syncs."""
+RECENT = timedelta(minutes=1)
+"""How long an ended job is still part of the present state that a new listener gets."""
+SNAPSHOT_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """What is to be ordered of a list."""
+
+    zip_file_name: str
+    sub_set: Sequence[int] | None = None
+    """Ids of files on the list; None is all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPage:
+    """Some of a user's orders, newest first; `more` tells whether there are older ones."""
+
+    orders: Sequence[Order]
+    more: bool
+
+
+def make(*, user: User, request: OrderRequest) -> Order:
+    """Order files of the user's list, which leave it. InvalidInputError when there are none, or some are not on it."""
+    with transaction.atomic():
+        download_list = locked(user.pk)
+        sizes = dict(download_list.items.order_by("id").values_list("file_id", "size"))
+        wanted = list(sizes) if request.sub_set is None else list(request.sub_set)
+        _check(wanted, sizes, request)
+        order = Order(user=user, zip_file_name=request.zip_file_name, files_count=len(wanted))
+        items = list(_items(order, wanted, sizes))
+        order.total_bytes = sum(item.size for item in items if not item.failure_code)
+        order.save(force_insert=True)
+        OrderItem.objects.bulk_create(items, batch_size=ROWS_AT_ONCE)
+        lists.remove(user=user, file_ids=wanted)
+    return order
+
+
+def find(*, user: User, order_id: uuid.UUID) -> Order:
+    """The order of this id; NoSuchOrderError when the user has none."""
+    order = Order.objects.visible_to(user).select_related("user").filter(pk=order_id).first()
+    if order is None:
+        raise NoSuchOrderError("There is no such order.")
+    return order
+
+
+def file_ids(*, order: Order) -> Sequence[int]:
+    """The ids of the files that were ordered, in the order's order."""
+    return list(order.items.order_by("number").values_list("file_id", flat=True))
+
+
+def earlier(*, user: User, order_id: uuid.UUID, unknown: InvalidInputError) -> Order:
+    """The order of this user's that a page of the history ended with; `unknown` is raised where there is none."""
+    order = Order.objects.filter(user=user, pk=order_id).first()
+    if order is None:
+        raise unknown
+    return order
+
+
+def history(*, user: User, before: Order | None = None, page_size: int) -> OrderPage:
+    """The user's orders, newest first, from behind that one on."""
+    rows = Order.objects.filter(user=user).order_by("-created_at", "-id")
+    if before is not None:
+        rows = rows.filter(Q(created_at__lt=before.created_at) | Q(created_at=before.created_at, id__lt=before.pk))
+    found = list(rows[: page_size + 1])
+    return OrderPage(orders=found[:page_size], more=len(found) > page_size)
+
+
+def start(*, order: Order) -> ListJob:
+    """Have the order zipped; one that is, or is being, gives the same job. OrderTooLargeError when it may not be."""
+    check_size(order=order)
+    while True:
+        found = order.jobs.standing().select_related("stored_file").first()
+        if found is not None and (found.live or _has_zip(found)):
+            return found
+        try:
+            with transaction.atomic():
+                order.jobs.filter(state=ListJobState.COMPLETED).expire()
+                # What was wanted then may be there by now.
+                order.items.failed().exclude(failure_code=FailureCode.DUPLICATE).update(
+                    failure_code="", failure_message=""
+                )
+                return _new_job(order)
+        except IntegrityError:  # somebody else was faster
+            if found is not None and found.state in LIVE:  # it is being stopped
+                raise JobEndedError("The order's zip is being stopped: start it again in a moment.") from None
+
+
+def check_size(*, order: Order) -> None:
+    """OrderTooLargeError when one zip may not have so many bytes."""
+    limit = settings.ENVIRONMENT.order_max_bytes
+    if order.total_bytes > limit:
+        raise OrderTooLargeError(order.total_bytes, limit)
+
+
+def job(*, user: User, job_id: uuid.UUID, order: Order | None = None) -> ListJob:
+    """The job of this id (of that order); NoSuchJobError when the user has none."""
+    rows = ListJob.objects.visible_to(user).select_related("stored_file", "order", "user")
+    found = (rows if order is None else rows.filter(order=order)).filter(pk=job_id).first()
+    if found is None:
+        raise NoSuchJobError("There is no such job.")
+    return found
+
+
+def status(*, job: ListJob) -> dict[str, Any]:
+    """Where the job stands, as whoever polls for its result is told until it is there."""
+    return progress.list_job_status(job)
+
+
+def stop(*, job: ListJob) -> ListJob:
+    """End a live job within a second or two; JobEndedError when it is not live."""
+    if not ListJob.objects.live().filter(pk=job.pk, desired=ListJobDesired.RUN).update(desired=ListJobDesired.STOP):
+        raise JobEndedError("The job has ended already.")
+    if ListJob.objects.filter(pk=job.pk).stop_unclaimed():
+        tell_list_job(job)
+    job.refresh_from_db()
+    return job
+
+
+def summary(*, job: ListJob) -> Iterator[OrderItem]:
+    """What became of each of the files of the job's order, in the order's order."""
+    return OrderItem.objects.filter(order=job.order).order_by("number").iterator(ROWS_AT_ONCE)
+
+
+def snapshot(*, user: Any) -> list[ProgressEvent]:
+    """Where the jobs of lists and orders stand that run, or have ended lately, oldest first."""
+    recent = Q(state__in=LIVE) | Q(ended_at__gte=Now() - RECENT)
+    rows = ListJob.objects.visible_to(user).filter(recent).order_by("-requested_at")[:SNAPSHOT_LIMIT]
+    return [progress.list_job_state(job) for job in reversed(rows)]
+
+
+def _check(wanted: Sequence[int], sizes: dict[int, int], request: OrderRequest) -> None:
+    if not wanted:
+        field = "files" if request.sub_set is None else "subSet"
+        raise InvalidInputError({field: ["an order needs at least one file"]})
+    if missing := [file_id for file_id in dict.fromkeys(wanted) if file_id not in sizes]:
+        told = ", ".join(str(file_id) for file_id in missing[:SHOWN_IDS])
+        more = f" and {len(missing) - SHOWN_IDS} more" if len(missing) > SHOWN_IDS else ""
+        raise InvalidInputError({"subSet": [f"not on the download list: {told}{more}"]})
+
+
+def _items(order: Order, wanted: Sequence[int], sizes: dict[int, int]) -> Iterator[OrderItem]:
+    names, seen = EntryNames(), set[int]()
+    for start in range(0, len(wanted), ROWS_AT_ONCE):
+        some = wanted[start : start + ROWS_AT_ONCE]
+        files = StoredFile.objects.in_bulk(set(some))
+        for number, file_id in enumerate(some, start):
+            item = OrderItem(order=order, number=number, file_id=file_id)
+            _describe(item, files.get(file_id), sizes[file_id], names)
+            if file_id in seen:
+                item.failure_code = FailureCode.DUPLICATE
+                item.failure_message = "The file is in this order already."
+            seen.add(file_id)
+            yield item
+
+
+def _describe(item: OrderItem, file: StoredFile | None, listed_size: int, names: EntryNames) -> None:
+    """Freeze what the file is like; what is gone is told of when the zip is made."""
+    if file is None:
+        item.entry_name = names.add("", f"file-{item.file_id}")
+        item.size, item.modified_ns = listed_size, 0
+        return
+    method = method_for(file.content_type, file.name, file.size)
+    item.entry_name = names.add(file.folder, file.name)
+    item.size, item.modified_ns, item.crc32 = file.size, modified_ns(file), file.crc32
+    item.is_deflated = method == Method.DEFLATED and file.size >= LEAST_DEFLATED_BYTES
+
+
+def _new_job(order: Order) -> ListJob:
+    pk = uuid.uuid4()
+    location = storage.for_new().made_location(order.user_id, f"{pk}.zip")
+    job = ListJob.objects.create(
+        pk=pk,
+        user_id=order.user_id,
+        kind=ListJobKind.ZIP,
+        order=order,
+        location=location,
+        files_total=order.files_count,
+        bytes_total=order.total_bytes,
+    )
+    transaction.on_commit(lambda: ring(make_zip, job.pk))
+    return job
+
+
+def _has_zip(job: ListJob) -> bool:
+    return job.stored_file is not None and job.stored_file.deleted_at is None

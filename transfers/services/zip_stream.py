@@ -1,0 +1,124 @@
+"""An order's zip without a file: its bytes are known, and read from the files themselves as they are asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Generator
+from dataclasses import dataclass
+from io import FileIO
+
+from django.conf import settings
+from django.db import connections
+
+from transfers import storage
+from transfers.engine.archive import Layout, MemberRange
+from transfers.errors import CarryonError, NotStreamableError, SourceChangedError
+from transfers.models import ListJob, Order
+from transfers.models.list_job import ListJobState
+from transfers.services import order as orders
+from transfers.services import stored_file as files
+from transfers.services.stored_file import SENT_BYTES, FileRange, ShortFileError
+from transfers.tasks.archives import Members, check_items, layout_of
+
+KEPT_SECONDS = 60.0
+"""How long a layout is kept for the other ranges that a client asks for: an order of 100,000 files costs seconds."""
+KEPT_LAYOUTS = 8
+LEAST_RANGE_BYTES = 2**16
+"""A shorter piece of a file is read and sent along with what is around it: the kernel's own way costs more then."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZipStream:
+    """The zip of an order, and the files that its bytes are in."""
+
+    layout: Layout
+    members: Members
+
+    def runs(self, wanted: range) -> Generator[bytes | FileRange]:
+        """These bytes of the zip; each run is good until the next one is asked for.
+
+        ShortFileError, which must end the answer, when a file is not the one that was laid out.
+        """
+        for run in self.layout.runs(wanted.start, wanted.stop):
+            if isinstance(run, bytes):
+                yield run
+                continue
+            try:
+                yield from self._member_runs(run)
+            except CarryonError as error:
+                raise ShortFileError(error.message) from None
+
+    def _member_runs(self, wanted: MemberRange) -> Generator[bytes | FileRange]:
+        file = self._opened(wanted.number)
+        if file is None:
+            yield from self._foreign_runs(wanted)
+            return
+        with file:
+            found = FileRange(file, wanted.offset, wanted.end)
+            yield found.read(wanted.offset) if wanted.end - wanted.offset < LEAST_RANGE_BYTES else found
+
+    def _opened(self, entry: int) -> FileIO | None:
+        """The entry's file, open to read; None where it is not on a disk of ours."""
+        try:
+            stored = self.members.file(entry)
+            file = files.opened(stored=stored)
+        finally:
+            connections.close_all()  # the threads that send have no other use for the database
+        if file is None and storage.of(stored.path).path(stored.path) is not None:
+            raise SourceChangedError("The file is not at its place any more as it was stored.")
+        return file
+
+    def _foreign_runs(self, wanted: MemberRange) -> Generator[bytes]:
+        buffer = memoryview(bytearray(SENT_BYTES))
+        with self.members.source(wanted.number).open(wanted.offset, wanted.end) as reader:
+            while count := reader.readinto(buffer):
+                yield bytes(buffer[:count])
+
+
+def made(*, order: Order) -> ListJob | None:
+    """The job that has made the zip, if it is there to be had."""
+    done = order.jobs.filter(state=ListJobState.COMPLETED, stored_file__deleted_at=None, stored_file__isnull=False)
+    return done.select_related("stored_file").first()
+
+
+def stream(*, order: Order) -> ZipStream:
+    """The order's zip, to be read without being made.
+
+    OrderTooLargeError; NotStreamableError where files are to be compressed, for which the zip has to be made first;
+    ChecksumsPendingError, which passes.
+    """
+    orders.check_size(order=order)
+    key = (str(order.pk), order.items.failed().count())
+    layout = _kept.get(key)
+    if layout is None:
+        check_items(order, settings.ENVIRONMENT.order_max_bytes)
+        if order.items.to_compress().exists():
+            raise NotStreamableError("Files of this order are to be compressed: start it, and fetch what is made.")
+        layout = layout_of(order)
+        _kept.put((str(order.pk), order.items.failed().count()), layout)
+    return ZipStream(layout, Members(order))
+
+
+class _Kept:
+    """The layouts of orders that were asked for lately."""
+
+    def __init__(self) -> None:
+        self._layouts: OrderedDict[tuple[str, int], tuple[float, Layout]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int]) -> Layout | None:
+        with self._lock:
+            kept_at, layout = self._layouts.get(key, (0.0, None))
+        return layout if time.monotonic() - kept_at < KEPT_SECONDS else None
+
+    def put(self, key: tuple[str, int], layout: Layout) -> None:
+        with self._lock:
+            self._layouts[key] = (time.monotonic(), layout)
+            self._layouts.move_to_end(key)
+            while len(self._layouts) > KEPT_LAYOUTS:
+                self._layouts.popitem(last=False)
+
+
+_kept = _Kept()

@@ -1,0 +1,50 @@
+"""Adding many files to a download list: one statement, whole or not at all."""
+
+from __future__ import annotations
+
+import structlog
+from celery import shared_task
+from django.db import DatabaseError, transaction
+from django.db.models.functions import Coalesce, Now
+
+from transfers import leases, running
+from transfers.errors import CarryonError
+from transfers.models import ListJob
+from transfers.models.list_job import ListJobDesired, ListJobKind
+from transfers.models.selection import Selection
+from transfers.tasks.events import tell_list_job
+from transfers.tasks.lists import insert, locked
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="transfers.add_to_list")
+def add_to_list(job_id: str) -> None:
+    """Put on the list what the job asks for, unless somebody else does or nobody wants it any more."""
+    if running.draining():
+        return
+    job = ListJob.objects.filter(kind=ListJobKind.ADD).claim(job_id, leases.new_owner())
+    if job is None:
+        return
+    try:
+        files = Selection.from_json(job.request).files(job.user)
+        job.mark_progress(files_total=files.count(), started_at=Coalesce("started_at", Now()))
+        tell_list_job(job)
+        _add(job)
+    except CarryonError as error:
+        job.mark_failed(error.code, error.message)
+    except DatabaseError as error:  # it is whole or not at all; the lease runs out, and the reaper rings again
+        log.warning("files not added", job=str(job.pk), error=repr(error))
+        return
+    tell_list_job(job)
+
+
+def _add(job: ListJob) -> None:
+    """Add the files and end the job, in one transaction: whoever takes the job over meanwhile undoes all of it."""
+    with transaction.atomic():
+        if ListJob.objects.filter(pk=job.pk, desired=ListJobDesired.STOP).exists():
+            job.mark_stopped()
+            return
+        added = insert(locked(job.user_id), Selection.from_json(job.request).files(job.user))
+        if not job.mark_completed(files_done=added):
+            transaction.set_rollback(True)

@@ -1,0 +1,302 @@
+"""Making an order's zip: look at its files, compress what is to be, lay it out, and copy it to its place."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Coalesce, Now
+
+from transfers import leases, running, storage
+from transfers.doorbell import ring
+from transfers.engine.archive import ArchiveSource, DeflatedSource, Layout
+from transfers.engine.base import Sink
+from transfers.engine.copying import Watch, WholePlan, copy
+from transfers.engine.plan import Plan, shared, whole
+from transfers.errors import Interrupted, Interruption, MemberError, SourceError, TransferError
+from transfers.models import ListJob, Order, OrderItem, StoredFile
+from transfers.models.list_job import ListJobDesired, ListJobKind
+from transfers.tasks.archives import (
+    MAX_MESSAGE_CHARACTERS,
+    Members,
+    check_items,
+    deflated_location,
+    fail_items,
+    failure_by,
+    file_source,
+    layout_of,
+)
+from transfers.tasks.events import tell_list_job
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_SECONDS = 1.0
+"""How often progress is told."""
+CHECKSUMS_SECONDS = 1.0
+"""How often it is looked whether the checksums of all files are known."""
+MAX_FRUITLESS = 5
+"""Attempts that end the same way before a job fails."""
+CONNECTIONS = 2
+"""Parts that are moved at once: from disk to disk two keep both busy, more only stand in each other's way."""
+ZIP_FOLDER = "orders"
+"""The logical folder that zips are listed in."""
+ZIP_TYPE = "application/zip"
+
+
+@shared_task(name="transfers.make_zip")
+def make_zip(job_id: str) -> None:
+    """Make an order's zip until it is done or cannot be, if nobody else is at it."""
+    if running.draining():
+        return
+    job = ListJob.objects.filter(kind=ListJobKind.ZIP).claim(job_id, leases.new_owner())
+    if job is not None and job.order is not None:
+        _Zipping(job, job.order).run()
+
+
+class _Zipping:
+    """One worker's hold of a job, under one heartbeat."""
+
+    def __init__(self, job: ListJob, order: Order) -> None:
+        self.job = job
+        self.order = order
+        self._reason: Interruption | None = None
+        self._watch: Watch | None = None
+        self._layout: Layout | None = None
+        self._published = 0.0
+        self._ended = threading.Event()
+        self._writing = threading.RLock()
+
+    def run(self) -> None:
+        """Work, and leave the row as it is to be."""
+        beat = leases.Heartbeat(
+            self._beat, lambda: self.interrupt(Interruption.FENCED), settings.ENVIRONMENT.heartbeat_seconds
+        )
+        try:
+            with running.working_on(self.job.pk, self), beat:
+                self._work()
+        except Interrupted as interrupted:
+            self._obey(interrupted.reason)
+        except TransferError as error:
+            self._fail(error)
+
+    def interrupt(self, reason: Interruption) -> None:
+        """End soon, from any thread; the first reason is the one that counts."""
+        self._reason = self._reason or reason
+        self._ended.set()
+        if (watch := self._watch) is not None:
+            watch.interrupt(reason)
+
+    # The work
+
+    def _work(self) -> None:
+        self._note(started_at=Coalesce("started_at", Now()), message="looking at the files")
+        self._await_checksums()
+        for item in list(self.order.items.to_compress()):
+            self._compress(item)
+        while (layout := layout_of(self.order)).count and not self._made(layout):
+            pass
+        self._note()  # who is no longer meant to be at it must not take from others what they need
+        self._check()
+        self._clear_up()
+        self._complete(layout)
+
+    def _await_checksums(self) -> None:
+        """Look at the files until the CRC-32 of each that is there is known; other workers take those that are not."""
+        while True:
+            check_items(self.order, settings.ENVIRONMENT.order_max_bytes)
+            if not self.order.items.unproved().exists():
+                return
+            self._note(message="taking checksums")
+            self._ended.wait(CHECKSUMS_SECONDS)
+            self._check()
+
+    def _compress(self, item: OrderItem) -> None:
+        """Compress a file beforehand: how long it becomes says where all that come behind it lie."""
+        self._check()
+        location = deflated_location(self.order, item)
+        if item.deflated_size is not None and _is_there(location, item.deflated_size):
+            return
+        self._note(message=f"compressing {item.entry_name}"[:MAX_MESSAGE_CHARACTERS])
+        plan = whole(None)
+        with storage.of(location).sink(location, generation=item.crc32) as sink:
+            sink.abort()  # what an earlier attempt left cannot be gone on with
+            try:
+                source = DeflatedSource(file_source(self.order, item), size=item.size, crc32=int(item.crc32, 16))
+                sink.begin(plan)
+                with self._watching(plan, sink) as watch:
+                    copy(source, sink, WholePlan(plan, {}), watch)
+                    size = watch.moved
+                sink.complete(size)
+            except SourceError as error:
+                sink.abort()
+                fail_items(self.order, failure_by(self.order, item.number, error))
+                return
+        OrderItem.objects.filter(pk=item.pk).update(deflated_size=size)
+
+    def _made(self, layout: Layout) -> bool:
+        """Copy the zip to its place; False when a file was lost on the way, so that it is to be laid out anew."""
+        job, members, plan = self.job, Members(self.order), shared(layout.size)
+        known = job.multipart_upload_id if job.layout_validator == layout.validator else ""
+        place = storage.of(job.location)
+        with place.sink(job.location, generation=layout.validator, upload_id=known, content_type=ZIP_TYPE) as sink:
+            sink.begin(plan)
+            self._note(
+                layout_validator=layout.validator,
+                multipart_upload_id=sink.upload_id if isinstance(sink, storage.Begun) else "",
+                message="",
+                files_total=layout.count,
+                bytes_total=layout.size,
+            )
+            try:
+                self._copy(layout, members, sink, plan)
+            except MemberError as error:
+                if error.number is None or error.cause is None:
+                    raise
+                self._lost(members.number(error.number), error.cause)
+                sink.abort()
+                return False
+            self._check()
+            sink.complete(layout.size)
+        return True
+
+    def _lost(self, number: int, error: SourceError) -> None:
+        """Fail the file whose bytes could not be had; what was only compressed for us is compressed again."""
+        if self.order.items.filter(number=number, is_deflated=True).update(deflated_size=None):
+            raise error
+        fail_items(self.order, failure_by(self.order, number, error))
+
+    def _copy(self, layout: Layout, members: Members, sink: Sink, plan: Plan) -> None:
+        self._layout = layout
+        try:
+            with self._watching(plan, sink) as watch:
+                parts = WholePlan(plan, sink.stored_parts())
+                copy(ArchiveSource(layout, members.source), sink, parts, watch, connections=CONNECTIONS)
+        finally:
+            self._layout = None
+
+    @contextmanager
+    def _watching(self, plan: Plan, sink: Sink) -> Iterator[Watch]:
+        """Have the copy ended when this work is to end."""
+        self._watch = watch = Watch(plan, sink.stored_parts())
+        try:
+            if self._reason is not None:
+                watch.interrupt(self._reason)
+            yield watch
+        finally:
+            self._watch = None
+
+    def _complete(self, layout: Layout) -> None:
+        """running → completed: the zip, unless it would be empty, is among the user's files."""
+        with self._writing, transaction.atomic():
+            stored = self._stored(layout) if layout.count else None
+            expires_at = Now() + timedelta(hours=settings.ENVIRONMENT.order_zip_expiry_hours)
+            ours = self.job.mark_completed(
+                stored_file=stored,
+                expires_at=expires_at,
+                files_done=layout.count,
+                files_total=layout.count,
+                bytes_done=layout.size,
+                bytes_total=layout.size,
+            )
+            if not ours:
+                transaction.set_rollback(True)
+        if ours:
+            tell_list_job(self.job)
+
+    def _stored(self, layout: Layout) -> StoredFile:
+        path = storage.of(self.job.location).path(self.job.location)
+        StoredFile.objects.filter(path=self.job.location).delete()  # of an attempt that was cut off at its end
+        return StoredFile.objects.create(
+            owner_id=self.order.user_id,
+            name=self.order.zip_file_name,
+            folder=ZIP_FOLDER,
+            path=self.job.location,
+            size=layout.size,
+            modified_ns=path.stat().st_mtime_ns if path else 0,
+            content_type=ZIP_TYPE,
+        )
+
+    # Its end
+
+    def _obey(self, reason: Interruption) -> None:
+        if reason == Interruption.STOPPED:
+            self._abort()
+            with self._writing:
+                stopped = self.job.mark_stopped()
+            if stopped:
+                tell_list_job(self.job)
+        elif reason == Interruption.DRAINING and self.job.hand_back():
+            ring(make_zip, self.job.pk)
+
+    def _fail(self, error: TransferError) -> None:
+        log.info("zip not made", job=str(self.job.pk), code=error.code)
+        attempts = self.job.fruitless_attempts + 1
+        if attempts < MAX_FRUITLESS:
+            self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
+            return
+        self._abort()
+        with self._writing:
+            failed = self.job.mark_failed(error.code, error.message)
+        if failed:
+            tell_list_job(self.job)
+
+    def _abort(self) -> None:
+        """Remove what there is of the zip."""
+        with storage.of(self.job.location).sink(
+            self.job.location, generation=self.job.layout_validator, upload_id=self.job.multipart_upload_id
+        ) as sink:
+            sink.abort()
+        self._clear_up()
+
+    def _clear_up(self) -> None:
+        """Remove what was only needed on the way; whoever is cut off here begins this job again."""
+        for item in self.order.items.filter(is_deflated=True).exclude(deflated_size=None):
+            location = deflated_location(self.order, item)
+            storage.of(location).delete(location)
+
+    # While it runs
+
+    def _check(self) -> None:
+        if self._reason is not None:
+            raise Interrupted(self._reason)
+
+    def _beat(self) -> bool:
+        if not self._note(**self._progress()):
+            return False
+        if ListJob.objects.filter(pk=self.job.pk, desired=ListJobDesired.STOP).exists():
+            self.interrupt(Interruption.STOPPED)
+        now = time.monotonic()
+        if now >= self._published + PUBLISH_SECONDS:
+            self._published = now
+            tell_list_job(self.job)
+        return True
+
+    def _progress(self) -> dict[str, Any]:
+        watch, layout = self._watch, self._layout
+        if watch is None or layout is None:
+            return {}
+        return {"bytes_done": watch.moved, "files_done": layout.count_before(watch.frontier)}
+
+    def _note(self, **facts: Any) -> bool:
+        """Write this down, which renews the lease; whether it is still ours."""
+        with self._writing:
+            ours = self.job.mark_progress(**facts)
+        if not ours:
+            self.interrupt(Interruption.FENCED)
+        return ours
+
+
+def _is_there(location: str, size: int) -> bool:
+    """Whether a file of this size lies there."""
+    try:
+        return storage.of(location).source(location).stat().size == size
+    except SourceError:
+        return False
