@@ -1,4 +1,4 @@
-"""Settings out of files: `<NAME>_FILE` names a file that holds what `<NAME>` would say, as secrets of containers are."""
+"""Settings out of files: `<NAME>_FILE` names a file that holds what `<NAME>` would say, as containers get secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One of the service's processes without the supervisor, as containers run them: `python -m config.supervisor.solo web`.
+"""One of the service's processes without the supervisor, for containers: `python -m config.supervisor.solo web`.
 
 It becomes the very program that the supervisor starts, with the same variables and, for the web process, on a socket
 made in the same way. To start it anew when it ends, and to end it, is left to whoever started this.
