@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(f"Carryon does not run: {error}")
         for descriptor in program.descriptors:
             os.set_inheritable(descriptor, True)
-        os.execve(program.command[0], program.command, program.environment)  # noqa: S606 - our own command lines
+        os.execve(program.command[0], list(program.command), program.environment)  # noqa: S606 - our own command lines
 
 
 def _program(name: str, environment: Environment, opened: ExitStack) -> Program:
