@@ -19,7 +19,10 @@ OWN = Path(sys.prefix) / "nginx"
 """Where ours is unpacked: nothing is installed, and no server of the system's started."""
 PACKAGES = ("nginx", "nginx-common")
 VARIABLE = "NGINX_PROGRAM"  # not NGINX, which nginx takes for sockets that it inherits
-MISSING = f"needs nginx: none is on the PATH, in /usr/sbin or named by {VARIABLE}, and `python -m tests.nginx` could not get one"
+MISSING = (
+    f"needs nginx: none is on the PATH, in /usr/sbin or named by {VARIABLE},"
+    " and `python -m tests.nginx` could not get one"
+)
 _PLACES = (OWN / "usr/sbin/nginx", Path("/usr/sbin/nginx"), Path("/usr/local/sbin/nginx"))
 _START_SECONDS = 10
 _STOP_SECONDS = 10
