@@ -1,9 +1,9 @@
 """What more workers bring, and that none of them takes anything along when it goes.
 
 One large file is fetched from an origin that limits each connection: by one worker, then by two. Then it is fetched
-once more while workers come, are drained (SIGTERM) and are killed (SIGKILL), until the end. Every file's SHA-256 is
-held against the origin's. Without options it starts a service of its own, whose workers are processes; with --compose
-it takes the one that runs here under docker-compose.yml, whose FETCH_ALLOW must hold `carryon-scale-origin`.
+once more, at half that limit, while workers come, are drained (SIGTERM) and are killed (SIGKILL). Every file's SHA-256
+is held against the origin's. Without options it starts a service of its own, whose workers are processes; with
+--compose it takes the one that runs here under docker-compose.yml, whose FETCH_ALLOW must hold `carryon-scale-origin`.
 
 Exit code 0 only when every file came whole and right; 1 otherwise.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import itertools
 import os
 import random
 import signal
@@ -31,6 +32,9 @@ from tests.origin import GeneratedFile
 MIB = 2**20
 FETCH_SECONDS = 1200
 LEAST_WORKERS = 1
+SHAKEN = "coming and going"
+SHAKEN_SHARE = 0.4
+"""The share of the last file within which workers come and go; the rest is there so that it does not end before."""
 VARIABLES = {"DOWNLOAD_PARALLEL_MIN_BYTES": str(32 * MIB)}
 
 
@@ -43,6 +47,8 @@ class Fetch:
     size: int
     whole: bool
     attempts: int
+    changes: tuple[str, ...] = ()
+    """What was done to the workers meanwhile: `more`, `SIGKILL`, `SIGTERM`."""
 
     def __str__(self) -> str:
         """A row of the table."""
@@ -81,7 +87,7 @@ def run(fleet: Fleet, load: Load) -> list[Fetch]:
     fetches = [_fetched(fleet, load, "1")]
     fleet.add()
     fetches.append(_fetched(fleet, load, "2"))
-    fetches.append(_fetched(fleet, load, "coming and going"))
+    fetches.append(_fetched(fleet, load, SHAKEN))
     one, two = fetches[:2]
     print(f"\nTwo workers were {one.seconds / two.seconds:.2f} times as fast as one.", flush=True)
     return fetches
@@ -91,39 +97,42 @@ def _fetched(fleet: Fleet, load: Load, what: str) -> Fetch:
     file = GeneratedFile(load.size, seed=load.seed + len(what))
     name = f"{load.seed}-{what.replace(' ', '-')}.bin"
     began = time.monotonic()
-    download = fleet.client.begin(fleet.url(file, name, load.rate), name)
-    if what == "coming and going":
-        _shake(fleet, download, load)
+    rate = load.rate // 2 if what == SHAKEN else load.rate
+    download = fleet.client.begin(fleet.url(file, name, rate), name)
+    changes = _shake(fleet, download, load) if what == SHAKEN else ()
     detail = fleet.client.wait_for_end(download, FETCH_SECONDS)
     seconds = time.monotonic() - began
     whole = detail["state"] == "completed" and _sha256(fleet, detail) == file.sha256()
     if detail["state"] != "completed":
         print(f"{what}: {detail['state']}, {detail['attempts'][-1:]}", file=sys.stderr)
-    fetch = Fetch(what, seconds, load.size, whole, len(detail["attempts"]))
+    fetch = Fetch(what, seconds, load.size, whole, len(detail["attempts"]), changes)
     print(fetch, flush=True)
     return fetch
 
 
-def _shake(fleet: Fleet, download: str, load: Load) -> None:
+def _shake(fleet: Fleet, download: str, load: Load) -> tuple[str, ...]:
     """Add, drain and kill workers while the file comes, each time a further share of it is there."""
     draw = random.Random(load.seed)  # noqa: S311 - which worker, not which secret
+    signals = itertools.cycle((signal.SIGKILL, signal.SIGTERM))
+    done: list[str] = []
     for change in range(load.changes):
-        wanted = load.size * (change + 1) // (load.changes + 1)
+        wanted = int(load.size * SHAKEN_SHARE * (change + 1) / load.changes)
         detail = fleet.client.wait_for(download, functools.partial(_is_past, wanted), FETCH_SECONDS)
         if detail["state"] not in ("queued", "running"):
             break
+        at = f"  at {detail['downloaded'] / MIB:.0f} MiB:"
         workers = fleet.workers()
         if len(workers) <= LEAST_WORKERS:
             fleet.add()
-            print(f"  at {detail['downloaded'] / MIB:.0f} MiB: one more, {len(fleet.workers())} now", file=sys.stderr)
+            done.append("more")
+            print(f"{at} one more, {len(fleet.workers())} now", file=sys.stderr)
             continue
-        worker = draw.choice(workers)
-        number = (signal.SIGKILL, signal.SIGTERM)[change % 2]
+        worker, number = draw.choice(workers), next(signals)
         began = time.monotonic()
         fleet.end(worker, number)
-        took = time.monotonic() - began
-        at = f"{detail['downloaded'] / MIB:.0f} MiB"
-        print(f"  at {at}: {number.name} to {worker[:12]}, gone after {took:.1f} s", file=sys.stderr)
+        done.append(number.name)
+        print(f"{at} {number.name} to {worker[:12]}, gone after {time.monotonic() - began:.1f} s", file=sys.stderr)
+    return tuple(done)
 
 
 def _is_past(least: int, detail: dict[str, Any]) -> bool:
