@@ -15,7 +15,7 @@ ALONE := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 SCRATCH := DATA_DIR=$(VENV)/scratch
 PRODUCTION := PUBLIC_URL=https://carryon.example DATABASE_URL=postgres://carryon@localhost/carryon \
 	SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')
-SOURCES := config transfers tasks_api sync carryon
+SOURCES := config transfers tasks_api sync carryon deploy
 UV := 0.13.8
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
@@ -33,7 +33,7 @@ help: ## Print this list
 run: $(VENV)/.base ## Start the service: http://127.0.0.1:8008, data in ./data; Ctrl-C stops it
 	@exec $(BIN)/python -m config.supervisor $(OPTIONS)
 
-test: $(VENV)/.browser ## Run all tests on SQLite, and those that use the database on PostgreSQL too
+test: $(VENV)/.browser $(VENV)/.nginx ## Run all tests on SQLite, and those that use the database on PostgreSQL too
 	@code=0; \
 	$(PYTEST) --postgres -m database || $(ALONE) --postgres -m database || code=1; \
 	$(PYTEST) || $(ALONE) || code=1; \
@@ -52,10 +52,11 @@ types: $(VENV)/.dev ## Check types
 layers: $(VENV)/.dev ## Check that imports point down
 	$(BIN)/lint-imports
 
-checks: $(VENV)/.dev ## Check migrations, the production settings and the API description
+checks: $(VENV)/.dev ## Check migrations, the production settings, the API description and the Dockerfile
 	$(SCRATCH) $(MANAGE) makemigrations --check --dry-run
 	$(SCRATCH) $(MANAGE) spectacular --fail-on-warn --validate --file /dev/null
 	$(SCRATCH) $(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
+	$(BIN)/hadolint Dockerfile
 
 lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt and the benchmarks' anew, with uv
 	$(LOCK) requirements/base.in -o requirements/base.txt
@@ -101,6 +102,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 
 $(VENV)/.browser: $(VENV)/.dev
 	@$(BIN)/python -m tests.browser.install
+	@touch $@
+
+$(VENV)/.nginx: $(VENV)/.dev
+	@$(BIN)/python -m tests.nginx
 	@touch $@
 
 $(VENV)/lock/.uv: $(VENV)/pyvenv.cfg Makefile

@@ -37,6 +37,7 @@ _OPERATORS_VARIABLES = (
     *("SYNC_SOURCE_ROOTS", "SYNC_SAVE_PATH", "SYNC_REGIONS", "SYNC_CONNECTIONS"),
     *("CASE_API_HOSTS", "CASE_API_TOKEN", "CASE_API_TIMEOUT_SECONDS"),
     *("UPLOAD_MAX_BYTES", "UPLOAD_MAX_PART_BYTES", "UPLOAD_EXPIRY_DAYS", "UPLOAD_THREADS", "USER_QUOTA_BYTES"),
+    "STATIC_ROOT",
 )
 
 hypothesis.settings.register_profile("carryon", deadline=None, max_examples=battery.rounds(100, 2_000), print_blob=True)
@@ -61,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not _IN_XDIST_WORKER:  # a worker finds what the run's first process has set
         for name in _OPERATORS_VARIABLES:
             os.environ.pop(name, None)
+            os.environ.pop(f"{name}_FILE", None)
         if config.getoption("--postgres"):
             servers = ExitStack()
             config.add_cleanup(servers.close)

@@ -97,6 +97,7 @@ LANGUAGE_CODE = "en"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # served out of the packages; nothing to collect, nothing to go stale
 WHITENOISE_AUTOREFRESH = False
+STATIC_ROOT = ENVIRONMENT.static_root  # nginx's, where it serves them; set for collectstatic alone
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
 LOGGING_CONFIG = None
 logs.configure(ENVIRONMENT.log_level)

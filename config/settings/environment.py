@@ -1,4 +1,7 @@
-"""What operators set: every environment variable the service reads, typed, with its unit and default."""
+"""What operators set: every environment variable the service reads, typed, with its unit and default.
+
+Each can be read from a file instead: `SECRET_KEY_FILE=/run/secrets/key` in place of `SECRET_KEY`.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.settings.files import FileSource, Unreadable
 from transfers.engine.netguard import Allowance
 
 LEAST_KEY_CHARACTERS = 32
@@ -140,6 +144,18 @@ class Environment(BaseSettings):
     """The environment, read once at start; field names are the variables' names in lower case."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take a value from its file, else from its variable."""
+        return init_settings, FileSource(settings_cls), env_settings
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8008, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -259,8 +275,19 @@ class Environment(BaseSettings):
         description="JSON object, server folder to the internal location of nginx that leads there (X-Accel-Redirect).",
     )
 
+    static_root: Path | None = Field(
+        None, description="Folder that `manage.py collectstatic` fills for nginx; the web process needs none."
+    )
+
     # Fields are checked one by one, so that a fault in one never hides a fault in another; each sees in
     # `info.data` the sound ones that were declared before it.
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, value: object) -> object:
+        if isinstance(value, Unreadable):
+            raise ValueError(value.why)  # noqa: TRY004 - pydantic collects ValueErrors only
+        return value
 
     @field_validator("secret_key")
     @classmethod

@@ -135,7 +135,8 @@ class Client:
     """One user of a running service."""
 
     def __init__(self, url: str, token: str, cid: str = "e2e") -> None:
-        self._url, self.token, self.cid = url, token, cid
+        self.base = url
+        self.token, self.cid = token, cid
         self._headers = {"Authorization": f"Token {token}"}
 
     def payload(self, url: str, fid: str, folder: str = "") -> dict[str, str]:
@@ -185,7 +186,7 @@ class Client:
 
     def socket_url(self, **filters: str) -> str:
         """Where the user's events are told."""
-        return f"ws://{urlsplit(self._url).netloc}/ws/events/?{urlencode({'token': self.token, **filters})}"
+        return f"ws://{urlsplit(self.base).netloc}/ws/events/?{urlencode({'token': self.token, **filters})}"
 
     @contextmanager
     def listening(self, **filters: str) -> Iterator[Listener]:
@@ -216,5 +217,5 @@ class Client:
 
     def _ask(self, method: str, path: str, **options: Any) -> Answer:
         began = time.monotonic()
-        reply = requests.request(method, f"{self._url}/api/file/download{path}", timeout=ANSWER_SECONDS, **options)
+        reply = requests.request(method, f"{self.base}/api/file/download{path}", timeout=ANSWER_SECONDS, **options)
         return Answer(reply.status_code, reply.json(), time.monotonic() - began)

@@ -20,7 +20,7 @@ from tests.origin.request import Request
 
 
 class Origin:
-    """A server on a free port of 127.0.0.1, honest where it is not told otherwise; a context manager.
+    """A server on a free port of `host`, honest where it is not told otherwise; a context manager.
 
     Each connection has a thread of its own. Everything may be called from any thread, while requests are under way.
     """
@@ -29,13 +29,14 @@ class Origin:
         self,
         *,
         tls: Certificate | None = None,
+        host: str = "127.0.0.1",
         port: int = 0,
         seed: int = 0,
         find: Callable[[Request], File | None] | None = None,
     ) -> None:
         """`seed` decides random cuts and ETags; `find` is asked for paths that were not added."""
         self._tls = tls.server_context() if tls else None
-        self._port = port
+        self._host, self._port = host, port
         self._draw = random.Random(seed)
         self._find = find or (lambda _: None)
         self._files: dict[str, File] = {}
@@ -171,7 +172,7 @@ class Origin:
 
     def up(self) -> None:
         """Accept connections, on the same port as before."""
-        self._listener = socket.create_server(("127.0.0.1", self._port), backlog=512)
+        self._listener = socket.create_server((self._host, self._port), backlog=512)
         self._port = self._listener.getsockname()[1]
         self._last_client = None
         self._accepting = threading.Thread(target=self._accept, args=(self._listener,), name="origin", daemon=True)

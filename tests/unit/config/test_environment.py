@@ -16,6 +16,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable of ours is set but DATA_DIR."""
     for name in Environment.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(f"{name.upper()}_FILE", raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
 
 

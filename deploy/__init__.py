@@ -1,0 +1,1 @@
+"""How Carryon is deployed, and how that is tested."""
