@@ -58,8 +58,13 @@ class ArchiveReader:
 
     def move(self, fileno: int, offset: int, most: int, /) -> int:
         """Write the next bytes to the open file from `offset` on, past memory where that is worthwhile."""
-        if not self._bytes and (member := self._large_member()) is not None and isinstance(member.reader, Moving):
-            return member.move(member.reader, fileno, offset, most)
+        try:
+            member = self._large_member()
+            if member is not None and isinstance(member.reader, Moving):
+                return member.move(member.reader, fileno, offset, most)
+        except SourceError as error:
+            self._failure = error
+            raise
         if not self._buffer:
             self._buffer = memoryview(bytearray(CHUNK_BYTES))
         chunk = self._buffer[: self._fill(self._buffer[:most], before_large=True)]
@@ -124,8 +129,10 @@ class ArchiveReader:
 
     def _large_member(self) -> _OpenMember | None:
         """The member that is open, or a large one that comes next; None where neither is."""
+        if self._bytes or self._failure is not None:
+            return None
         if (self._member is None or not self._member.left) and isinstance(self._next, MemberRange):
-            if self._next.size < LARGE_BYTES or self._failure is not None:
+            if self._next.size < LARGE_BYTES:
                 return None
             self._advance()
         return self._member if self._member is not None and self._member.left else None

@@ -37,7 +37,7 @@ class ArchiveSource:
         self._member_source = member_source
         self._validators: dict[int, Validator | None] = {}
         """Of the members that were not opened as a whole: two pieces must be of the same file."""
-        self._open: set[Abortable] = set()
+        self._open: dict[object, Abortable] = {}
         self._lock = threading.Lock()
         self._aborted = False
 
@@ -68,7 +68,7 @@ class ArchiveSource:
         """Make every open reader fail soon and every later call at once; from any thread, any number of times."""
         with self._lock:
             self._aborted = True
-            for source in self._open:
+            for source in self._open.values():
                 source.abort()
 
     # For its readers
@@ -123,11 +123,12 @@ class ArchiveSource:
         if not isinstance(source, Abortable):
             yield
             return
+        opening = object()
         with self._lock:
             self.fail_if_aborted()
-            self._open.add(source)
+            self._open[opening] = source
         try:
             yield
         finally:
             with self._lock:
-                self._open.discard(source)
+                del self._open[opening]
