@@ -35,6 +35,7 @@ from transfers.tasks.archives import (
     layout_of,
 )
 from transfers.tasks.events import tell_list_job
+from transfers.tasks.tidying import tidy
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +97,7 @@ class _Zipping:
 
     def _work(self) -> None:
         self._note(started_at=Coalesce("started_at", Now()), message="looking at the files")
-        check_items(self.order, settings.ENVIRONMENT.order_max_bytes)
+        check_items(self.order, settings.ENVIRONMENT.order_max_bytes, job=self.job)
         if self.order.items.unproved().exists():
             self.job.hand_back(delay_seconds=CHECKSUMS_SECONDS, message="taking checksums")
             return
@@ -104,13 +105,13 @@ class _Zipping:
             self._compress(item)
         while (layout := layout_of(self.order)).count and not self._made(layout):
             pass
-        self._clear_up()
-        self._complete(layout)
+        if self._complete(layout):
+            tidy(self.job)
 
     def _compress(self, item: OrderItem) -> None:
         """Compress a file beforehand: how long it becomes says where all that come behind it lie."""
         self._check()
-        location = deflated_location(self.order, item)
+        location = deflated_location(self.job, item)
         if item.deflated_size is not None and _is_there(location, item.deflated_size):
             return
         self._note(message=f"compressing {item.entry_name}"[:MAX_MESSAGE_CHARACTERS])
@@ -126,13 +127,13 @@ class _Zipping:
                 sink.complete(size)
             except SourceError as error:
                 sink.abort()
-                fail_items(self.order, failure_by(self.order, item.number, error))
+                fail_items(self.order, failure_by(self.order, item.number, error), job=self.job)
                 return
         OrderItem.objects.filter(pk=item.pk).update(deflated_size=size)
 
     def _made(self, layout: Layout) -> bool:
         """Copy the zip to its place; False when a file was lost on the way, so that it is to be laid out anew."""
-        job, members, plan = self.job, Members(self.order), shared(layout.size)
+        job, members, plan = self.job, Members(self.order, self.job), shared(layout.size)
         known = job.multipart_upload_id if job.layout_validator == layout.validator else ""
         place = storage.of(job.location)
         with place.sink(job.location, generation=layout.validator, upload_id=known, content_type=ZIP_TYPE) as sink:
@@ -149,7 +150,8 @@ class _Zipping:
             except MemberError as error:
                 if error.number is None or error.cause is None:
                     raise
-                fail_items(self.order, failure_by(self.order, members.number(error.number), error.cause))
+                failures = failure_by(self.order, members.number(error.number), error.cause)
+                fail_items(self.order, failures, job=job)
                 sink.abort()
                 return False
             self._check()
@@ -176,8 +178,8 @@ class _Zipping:
         finally:
             self._watch = None
 
-    def _complete(self, layout: Layout) -> None:
-        """running → completed: the zip, unless it would be empty, is among the user's files."""
+    def _complete(self, layout: Layout) -> bool:
+        """running → completed: the zip, unless it would be empty, is among the user's files; whether it was ours."""
         with self._writing, transaction.atomic():
             stored = self._stored(layout) if layout.count else None
             expires_at = Now() + timedelta(hours=settings.ENVIRONMENT.order_zip_expiry_hours)
@@ -193,10 +195,10 @@ class _Zipping:
                 transaction.set_rollback(True)
         if ours:
             tell_list_job(self.job)
+        return ours
 
     def _stored(self, layout: Layout) -> StoredFile:
         path = storage.of(self.job.location).path(self.job.location)
-        StoredFile.objects.filter(path=self.job.location).delete()  # of an attempt that was cut off at its end
         return StoredFile.objects.create(
             owner_id=self.order.user_id,
             name=self.order.zip_file_name,
@@ -211,11 +213,10 @@ class _Zipping:
 
     def _obey(self, reason: Interruption) -> None:
         if reason == Interruption.STOPPED:
-            self._abort()
             with self._writing:
                 stopped = self.job.mark_stopped()
             if stopped:
-                tell_list_job(self.job)
+                self._leave()
         elif reason == Interruption.DRAINING and self.job.hand_back():
             ring(make_zip, self.job.pk)
 
@@ -225,25 +226,15 @@ class _Zipping:
         if attempts < MAX_FRUITLESS:
             self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
             return
-        self._abort()
         with self._writing:
             failed = self.job.mark_failed(error.code, error.message)
         if failed:
-            tell_list_job(self.job)
+            self._leave()
 
-    def _abort(self) -> None:
-        """Remove what there is of the zip."""
-        with storage.of(self.job.location).sink(
-            self.job.location, generation=self.job.layout_validator, upload_id=self.job.multipart_upload_id
-        ) as sink:
-            sink.abort()
-        self._clear_up()
-
-    def _clear_up(self) -> None:
-        """Remove what was only needed on the way; whoever is cut off here begins this job again."""
-        for item in self.order.items.filter(is_deflated=True).exclude(deflated_size=None):
-            location = deflated_location(self.order, item)
-            storage.of(location).delete(location)
+    def _leave(self) -> None:
+        """Tell that it has ended, and leave nothing lying about."""
+        tell_list_job(self.job)
+        tidy(self.job)
 
     # While it runs
 
