@@ -10,6 +10,7 @@ from typing import Any
 from rest_framework import serializers
 
 from transfers import folders
+from transfers.engine.local import MAX_NAME_BYTES
 from transfers.models import DownloadList, ListJob, Order, OrderItem
 from transfers.models.order import FailureCode
 from transfers.models.selection import FileQuery, Selection
@@ -19,7 +20,7 @@ from transfers.services.order import OrderRequest
 FILE_ENTITY = "FileEntity"
 MEGABYTE = 2**20
 MAX_ID = 2**63 - 1
-MAX_NAME_BYTES = 255
+MAX_SHOWN_CHARACTERS = 255
 MAX_FOLDER_ID_CHARACTERS = 1_500
 COUNT, TOTAL_SIZE = 0x01, 0x02
 """What a `partMask` asks for."""
@@ -64,7 +65,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         if isinstance(data, Mapping) and (unknown := [name for name in data if name not in self.fields]):
             known = ", ".join(self.fields)
             raise serializers.ValidationError(
-                {str(name)[:MAX_NAME_BYTES]: [f"is not known here; known are {known}"] for name in unknown}
+                {str(name)[:MAX_SHOWN_CHARACTERS]: [f"is not known here; known are {known}"] for name in unknown}
             )
         return super().to_internal_value(data)
 

@@ -131,4 +131,4 @@ def _place(token: str) -> tuple[str, list[Any] | None]:
         kind, name, number = "", "", 0
     if kind not in ("folder", "file") or not isinstance(name, str) or type(number) is not int or "\0" in name:
         raise InvalidInputError({"nextPageToken": ["is not one that a page ended with"]})
-    return kind, [name, min(number, 2**63 - 1)]
+    return kind, [name, max(0, min(number, 2**63 - 1))]

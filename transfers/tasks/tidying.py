@@ -8,7 +8,6 @@ from celery import shared_task
 from transfers import storage
 from transfers.errors import TransferError
 from transfers.models import ListJob, StoredFile
-from transfers.models.list_job import ListJobState
 from transfers.tasks.archives import deflated_location
 
 log = structlog.get_logger(__name__)
@@ -17,19 +16,21 @@ log = structlog.get_logger(__name__)
 @shared_task(name="transfers.tidy_zip")
 def tidy_zip(job_id: str) -> None:
     """Remove what an ended job has left; there is no harm in two doing so at once."""
-    job = ListJob.objects.untidy().filter(pk=job_id).first()
-    if job is not None:
-        tidy(job)
+    tidy(job_id)
 
 
-def tidy(job: ListJob) -> None:
-    """Remove what the ended job has left, and note that; where it cannot be done now, the sweeper has it done later.
+def tidy(job_id: object) -> None:
+    """Remove what the job has left, if it has ended; where it cannot be done now, the sweeper has it done later.
 
-    Nobody else uses these places: an order that is started again has a job, and with it places, of its own.
+    Nobody else uses these places: an order that is started again has a job, and with it places, of its own. Where there
+    is a stored file, it was finished, so that nothing lies beside it.
     """
+    job = ListJob.objects.untidy().filter(pk=job_id).first()
+    if job is None:
+        return
     try:
         _remove_pieces(job)
-        if not _has_zip(job):
+        if not StoredFile.objects.filter(path=job.location).exists():
             _remove(job.location)
     except TransferError as error:
         log.warning("job not tidied", job=str(job.pk), code=error.code, error=error.message)
@@ -49,9 +50,3 @@ def _remove(location: str) -> None:
     with place.sink(location, generation="") as sink:
         sink.abort()
     place.delete(location)
-
-
-def _has_zip(job: ListJob) -> bool:
-    """Whether there is a zip that was finished: then nothing lies beside it, and it goes like any stored file."""
-    is_made = job.state in (ListJobState.COMPLETED, ListJobState.EXPIRED)
-    return is_made and StoredFile.objects.filter(path=job.location).exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models.functions import Coalesce, Now
 
 from transfers import leases, running, storage
 from transfers.doorbell import ring
 from transfers.engine.archive import ArchiveSource, DeflatedSource, Layout
-from transfers.engine.base import Sink
+from transfers.engine.base import Sink, Source
 from transfers.engine.copying import Watch, WholePlan, copy
 from transfers.engine.plan import Plan, shared, whole
 from transfers.errors import Interrupted, Interruption, MemberError, SourceError, TransferError
@@ -106,7 +106,7 @@ class _Zipping:
         while (layout := layout_of(self.order)).count and not self._made(layout):
             pass
         if self._complete(layout):
-            tidy(self.job)
+            tidy(self.job.pk)
 
     def _compress(self, item: OrderItem) -> None:
         """Compress a file beforehand: how long it becomes says where all that come behind it lie."""
@@ -163,7 +163,7 @@ class _Zipping:
         try:
             with self._watching(plan, sink) as watch:
                 parts = WholePlan(plan, sink.stored_parts())
-                copy(ArchiveSource(layout, members.source), sink, parts, watch, connections=CONNECTIONS)
+                copy(ArchiveSource(layout, _letting_go(members)), sink, parts, watch, connections=CONNECTIONS)
         finally:
             self._layout = None
 
@@ -234,7 +234,7 @@ class _Zipping:
     def _leave(self) -> None:
         """Tell that it has ended, and leave nothing lying about."""
         tell_list_job(self.job)
-        tidy(self.job)
+        tidy(self.job.pk)
 
     # While it runs
 
@@ -266,6 +266,20 @@ class _Zipping:
         if not ours:
             self.interrupt(Interruption.FENCED)
         return ours
+
+
+def _letting_go(members: Members) -> Callable[[int], Source]:
+    """Where members come from, for the threads that copy, which have no other use for the database."""
+    ours = threading.get_ident()
+
+    def source(entry: int) -> Source:
+        try:
+            return members.source(entry)
+        finally:
+            if threading.get_ident() != ours:
+                connections.close_all()
+
+    return source
 
 
 def _is_there(location: str, size: int) -> bool:
