@@ -42,6 +42,7 @@ class ListJobDesired(models.TextChoices):
 
 
 LIVE = (ListJobState.QUEUED, ListJobState.RUNNING)
+ENDED = tuple(state for state in ListJobState if state not in LIVE)
 _NOBODYS: dict[str, Any] = {"lease_expires_at": None, "lease_owner": ""}
 
 
@@ -81,6 +82,10 @@ class ListJobQuerySet(models.QuerySet["ListJob"]):
                 **_NOBODYS,
             )
         )
+
+    def untidy(self) -> Self:
+        """Those that have ended, of whose work something may still lie about."""
+        return self.filter(kind=ListJobKind.ZIP, state__in=ENDED).exclude(location="")
 
     def expire(self) -> int:
         """completed → expired: the zip is not to be had any more."""
@@ -124,6 +129,7 @@ class ListJob(leases.LeasedRow):
     bytes_total = models.PositiveBigIntegerField(default=0)
 
     location = models.TextField(blank=True, editable=False, help_text="Where the zip is to lie.")
+    """Emptied once nothing is left there but the zip."""
     layout_validator = models.CharField(max_length=64, blank=True, editable=False, help_text="Names the zip's bytes.")
     multipart_upload_id = models.TextField(blank=True, editable=False, help_text="The store's.")
     stored_file = models.ForeignKey(

@@ -10,17 +10,17 @@ from typing import Any
 from rest_framework import serializers
 
 from transfers import folders
+from transfers.engine.local import MAX_NAME_BYTES
 from transfers.models import DownloadList, ListJob, Order, OrderItem
 from transfers.models.order import FailureCode
 from transfers.models.selection import FileQuery, Selection
-from transfers.services.folder import MAX_PAGE_SIZE, Child, ChildPage, Totals
+from transfers.services.folder import MAX_PAGE_SIZE, MAX_TOKEN_CHARACTERS, Child, ChildPage, Totals
 from transfers.services.order import OrderRequest
 
 FILE_ENTITY = "FileEntity"
 MEGABYTE = 2**20
 MAX_ID = 2**63 - 1
-MAX_NAME_BYTES = 255
-MAX_TOKEN_CHARACTERS = 2_000
+MAX_SHOWN_CHARACTERS = 255
 MAX_FOLDER_ID_CHARACTERS = 1_500
 COUNT, TOTAL_SIZE = 0x01, 0x02
 """What a `partMask` asks for."""
@@ -65,7 +65,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         if isinstance(data, Mapping) and (unknown := [name for name in data if name not in self.fields]):
             known = ", ".join(self.fields)
             raise serializers.ValidationError(
-                {str(name)[:MAX_NAME_BYTES]: [f"is not known here; known are {known}"] for name in unknown}
+                {str(name)[:MAX_SHOWN_CHARACTERS]: [f"is not known here; known are {known}"] for name in unknown}
             )
         return super().to_internal_value(data)
 
@@ -89,7 +89,13 @@ class FileQuerySerializer(StrictSerializer):
 
     text = PlainTextField(required=False, max_length=255, help_text="In the name, in any case.")
     contentType = serializers.RegexField(_CONTENT_TYPE, required=False, help_text="`image/png`, or `image/*`.")  # noqa: N815
-    folder = PlainTextField(required=False, max_length=255, trim_whitespace=False, help_text="The folder's name.")
+    folder = PlainTextField(
+        required=False,
+        allow_blank=True,
+        max_length=255,
+        trim_whitespace=False,
+        help_text='The folder\'s name; "" for files in none.',
+    )
     createdAfter = serializers.DateTimeField(required=False)  # noqa: N815
     createdBefore = serializers.DateTimeField(required=False)  # noqa: N815
     minSize = serializers.IntegerField(required=False, min_value=0, max_value=MAX_ID, help_text="Bytes.")  # noqa: N815

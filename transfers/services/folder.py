@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1_000
-MAX_TOKEN_CHARACTERS = 2_000
+MAX_TOKEN_CHARACTERS = 3_000
+"""A name has up to 1,530 bytes in JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def _files(rows: StoredFileQuerySet, after: list[Any] | None, limit: int) -> lis
 
 
 def _token(last: tuple[Child, list[Any]]) -> str:
-    return plain_text(json.dumps(last[1]).encode())
+    return plain_text(json.dumps(last[1], ensure_ascii=False).encode())
 
 
 def _place(token: str) -> tuple[str, list[Any] | None]:
@@ -124,9 +125,10 @@ def _place(token: str) -> tuple[str, list[Any] | None]:
     if not token:
         return "folder", None
     try:
-        kind, name, number = json.loads(plain_bytes(token[:MAX_TOKEN_CHARACTERS]))
-    except (ValueError, TypeError):
+        kind, name, number = json.loads(plain_bytes(token))
+        name.encode()  # half a surrogate pair is no text
+    except (ValueError, TypeError, AttributeError, RecursionError):
         kind, name, number = "", "", 0
     if kind not in ("folder", "file") or not isinstance(name, str) or type(number) is not int or "\0" in name:
         raise InvalidInputError({"nextPageToken": ["is not one that a page ended with"]})
-    return kind, [name, min(number, 2**63 - 1)]
+    return kind, [name, max(0, min(number, 2**63 - 1))]

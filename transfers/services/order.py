@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -18,12 +18,14 @@ from transfers.doorbell import ring
 from transfers.engine.archive import EntryNames, Method, method_for
 from transfers.errors import InvalidInputError, JobEndedError, NoSuchJobError, NoSuchOrderError, OrderTooLargeError
 from transfers.models import ListJob, Order, OrderItem, StoredFile
-from transfers.models.list_job import LIVE, ListJobDesired, ListJobKind, ListJobState
+from transfers.models.list_job import LIVE, ListJobDesired, ListJobKind
 from transfers.models.order import FailureCode
 from transfers.services import download_list as lists
+from transfers.services import stored_file as files
 from transfers.tasks.archives import modified_ns
 from transfers.tasks.events import tell_list_job
 from transfers.tasks.lists import locked
+from transfers.tasks.tidying import tidy_zip
 from transfers.tasks.zipping import make_zip
 
 if TYPE_CHECKING:
@@ -107,21 +109,19 @@ def history(*, user: User, before: Order | None = None, page_size: int) -> Order
 def start(*, order: Order) -> ListJob:
     """Have the order zipped; one that is, or is being, gives the same job. OrderTooLargeError when it may not be."""
     check_size(order=order)
-    while True:
+    with transaction.atomic():
+        locked(order.user_id)  # whoever starts it besides waits; so does who looks at its files without a job
         found = order.jobs.standing().select_related("stored_file").first()
-        if found is not None and (found.live or _has_zip(found)):
+        if found is None:
+            return _new_job(order)
+        if found.live or _has_zip(found):
             return found
-        try:
-            with transaction.atomic():
-                order.jobs.filter(state=ListJobState.COMPLETED).expire()
-                # What was wanted then may be there by now.
-                order.items.failed().exclude(failure_code=FailureCode.DUPLICATE).update(
-                    failure_code="", failure_message=""
-                )
-                return _new_job(order)
-        except IntegrityError:  # somebody else was faster
-            if found is not None and found.state in LIVE:  # it is being stopped
-                raise JobEndedError("The order's zip is being stopped: start it again in a moment.") from None
+        if found.state in LIVE:
+            raise JobEndedError("The order's zip is being stopped: start it again in a moment.")
+        if found.stored_file_id is not None:  # it is not at its place any more
+            files.delete(user=order.user, stored_file_id=found.stored_file_id)
+        order.jobs.filter(pk=found.pk).expire()
+        return _new_job(order)
 
 
 def check_size(*, order: Order) -> None:
@@ -151,6 +151,7 @@ def stop(*, job: ListJob) -> ListJob:
         raise JobEndedError("The job has ended already.")
     if ListJob.objects.filter(pk=job.pk).stop_unclaimed():
         tell_list_job(job)
+        ring(tidy_zip, job.pk)
     job.refresh_from_db()
     return job
 
@@ -181,10 +182,10 @@ def _items(order: Order, wanted: Sequence[int], sizes: dict[int, int]) -> Iterat
     names, seen = EntryNames(), set[int]()
     for start in range(0, len(wanted), ROWS_AT_ONCE):
         some = wanted[start : start + ROWS_AT_ONCE]
-        files = StoredFile.objects.in_bulk(set(some))
+        found = StoredFile.objects.in_bulk(set(some))
         for number, file_id in enumerate(some, start):
             item = OrderItem(order=order, number=number, file_id=file_id)
-            _describe(item, files.get(file_id), sizes[file_id], names)
+            _describe(item, found.get(file_id), sizes[file_id], names)
             if file_id in seen:
                 item.failure_code = FailureCode.DUPLICATE
                 item.failure_message = "The file is in this order already."
@@ -205,6 +206,8 @@ def _describe(item: OrderItem, file: StoredFile | None, listed_size: int, names:
 
 
 def _new_job(order: Order) -> ListJob:
+    # What was wanted then may be there by now.
+    order.items.failed().exclude(failure_code=FailureCode.DUPLICATE).update(failure_code="", failure_message="")
     pk = uuid.uuid4()
     location = storage.for_new().made_location(order.user_id, f"{pk}.zip")
     job = ListJob.objects.create(
@@ -221,4 +224,7 @@ def _new_job(order: Order) -> ListJob:
 
 
 def _has_zip(job: ListJob) -> bool:
-    return job.stored_file is not None and job.stored_file.deleted_at is None
+    stored = job.stored_file
+    if stored is None or stored.deleted_at is not None:
+        return False
+    return storage.of(stored.path).path(stored.path) is None or stored.untouched()

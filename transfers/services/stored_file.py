@@ -22,9 +22,10 @@ from transfers import storage
 from transfers.doorbell import ring
 from transfers.engine.local.disk import sink_errors
 from transfers.errors import NoAddressesError
-from transfers.models import Download, StoredFile, Upload
+from transfers.models import Download, ListJob, StoredFile, Upload
 from transfers.models.stored_file import StoredFileQuerySet
 from transfers.tasks import remove_file
+from transfers.tasks.events import tell_list_job
 
 MAX_NAME_CHARACTERS = 255
 ROWS_AT_ONCE = 500
@@ -79,6 +80,9 @@ def delete(*, user: AbstractBaseUser, stored_file_id: int) -> bool:
         # What brought it must neither show it nor, started again, find it or take its place while it is being removed.
         for origin in (Download, Upload):
             origin.objects.filter(stored_file_id=stored_file_id).update(stored_file=None)
+        zip_job = ListJob.objects.filter(stored_file_id=stored_file_id).first()
+        if zip_job is not None and ListJob.objects.filter(pk=zip_job.pk).expire():
+            transaction.on_commit(lambda: tell_list_job(zip_job))
         transaction.on_commit(lambda: ring(remove_file, stored_file_id))
     return True
 

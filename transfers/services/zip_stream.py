@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from django.db import connections
 
 from transfers import storage
 from transfers.engine.archive import Layout, MemberRange
-from transfers.errors import CarryonError, NotStreamableError, SourceChangedError
-from transfers.models import ListJob, Order
+from transfers.errors import CarryonError, ChecksumsPendingError, NotStreamableError, SourceChangedError
+from transfers.models import Order, StoredFile
 from transfers.models.list_job import ListJobState
 from transfers.services import order as orders
 from transfers.services import stored_file as files
@@ -27,6 +28,17 @@ KEPT_SECONDS = 60.0
 KEPT_LAYOUTS = 8
 LEAST_RANGE_BYTES = 2**16
 """A shorter piece of a file is read and sent along with what is around it: the kernel's own way costs more then."""
+
+
+_Key = tuple[uuid.UUID, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeZip:
+    """A zip that lies there as a file, and what names its bytes, as if it were streamed."""
+
+    file: StoredFile
+    validator: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +89,13 @@ class ZipStream:
                 yield bytes(buffer[:count])
 
 
-def made(*, order: Order) -> ListJob | None:
-    """The job that has made the zip, if it is there to be had."""
-    done = order.jobs.filter(state=ListJobState.COMPLETED, stored_file__deleted_at=None, stored_file__isnull=False)
-    return done.select_related("stored_file").first()
+def made(*, order: Order) -> MadeZip | None:
+    """The order's zip as a worker has made it, if it is there to be had."""
+    done = order.jobs.filter(state=ListJobState.COMPLETED, stored_file__deleted_at=None)
+    job = done.select_related("stored_file").first()
+    if job is None or job.stored_file is None:
+        return None
+    return MadeZip(job.stored_file, job.layout_validator)
 
 
 def stream(*, order: Order) -> ZipStream:
@@ -90,30 +105,37 @@ def stream(*, order: Order) -> ZipStream:
     ChecksumsPendingError, which passes.
     """
     orders.check_size(order=order)
-    key = (str(order.pk), order.items.failed().count())
-    layout = _kept.get(key)
+    layout = _kept.get(_key(order))
     if layout is None:
         check_items(order, settings.ENVIRONMENT.order_max_bytes)
         if order.items.to_compress().exists():
             raise NotStreamableError("Files of this order are to be compressed: start it, and fetch what is made.")
-        layout = layout_of(order)
-        _kept.put((str(order.pk), order.items.failed().count()), layout)
-    return ZipStream(layout, Members(order))
+        key, layout = _key(order), layout_of(order)
+        _kept.put(key, layout)
+    members = Members(order)
+    if members.count != layout.count:
+        raise ChecksumsPendingError("The order's files are being looked at: try again in a moment.")
+    return ZipStream(layout, members)
+
+
+def _key(order: Order) -> _Key:
+    """What the zip's bytes depend on: of an order everything stands but which of its files have failed."""
+    return order.pk, tuple(order.items.failed().order_by("number").values_list("number", flat=True))
 
 
 class _Kept:
     """The layouts of orders that were asked for lately."""
 
     def __init__(self) -> None:
-        self._layouts: OrderedDict[tuple[str, int], tuple[float, Layout]] = OrderedDict()
+        self._layouts: OrderedDict[_Key, tuple[float, Layout]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[str, int]) -> Layout | None:
+    def get(self, key: _Key) -> Layout | None:
         with self._lock:
             kept_at, layout = self._layouts.get(key, (0.0, None))
         return layout if time.monotonic() - kept_at < KEPT_SECONDS else None
 
-    def put(self, key: tuple[str, int], layout: Layout) -> None:
+    def put(self, key: _Key, layout: Layout) -> None:
         with self._lock:
             self._layouts[key] = (time.monotonic(), layout)
             self._layouts.move_to_end(key)

@@ -6,6 +6,7 @@ from transfers.tasks.download import fetch_download, join_download
 from transfers.tasks.housekeeping import reap
 from transfers.tasks.removal import remove_file
 from transfers.tasks.sweeping import sweep
+from transfers.tasks.tidying import tidy_zip
 from transfers.tasks.upload import complete_upload, remove_upload
 from transfers.tasks.zipping import make_zip
 
@@ -20,4 +21,5 @@ __all__ = [
     "remove_upload",
     "sweep",
     "take_checksums",
+    "tidy_zip",
 ]

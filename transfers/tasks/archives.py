@@ -8,11 +8,17 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from transfers import storage
+from transfers import leases, storage
 from transfers.engine.archive import Layout, Member, Method
 from transfers.engine.base import Source
-from transfers.errors import ChecksumsPendingError, SourceChangedError, TransferError
-from transfers.models import Order, OrderItem, StoredFile
+from transfers.errors import (
+    ChecksumsPendingError,
+    Interrupted,
+    Interruption,
+    SourceChangedError,
+    TransferError,
+)
+from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.order import FailureCode
 from transfers.tasks.checksums import AWAY
 from transfers.tasks.lists import insert_anew, locked
@@ -32,10 +38,10 @@ class Failure:
     message: str
 
 
-def check_items(order: Order, limit_bytes: int) -> None:
+def check_items(order: Order, limit_bytes: int, *, job: ListJob | None = None) -> None:
     """Look at every file of the order that is to be in its zip; what cannot be there fails, and the rest goes on.
 
-    CRC-32s that have become known are taken over.
+    CRC-32s that have become known are taken over. `job` as for `fail_items`.
     """
     room = limit_bytes
     for items in _batches(order):
@@ -53,15 +59,24 @@ def check_items(order: Order, limit_bytes: int) -> None:
                 item.crc32 = file.crc32
                 proved.append(item)
         OrderItem.objects.bulk_update(proved, ["crc32"])
-        fail_items(order, failures)
+        fail_items(order, failures, job=job)
 
 
-def fail_items(order: Order, failures: Mapping[int, Failure]) -> None:
-    """Note by number which files are not in the zip; those that were to be in it go back on the user's list."""
+def fail_items(order: Order, failures: Mapping[int, Failure], *, job: ListJob | None) -> None:
+    """Note by number which files are not in the zip; those that were to be in it go back on the user's list.
+
+    `job` is the one that makes the zip. For everybody else (None) nothing is noted where there is such a job: what is
+    in the zip is for whoever makes it to say, and once it is made, nobody changes it. Interrupted when the job is
+    somebody else's by now: what failed may be of this one's own making.
+    """
     if not failures:
         return
     with transaction.atomic():
         download_list = locked(order.user_id)
+        if job is None and order.jobs.standing().exists():
+            return
+        if job is not None and not leases.held(job).exists():
+            raise Interrupted(Interruption.FENCED)
         items = list(order.items.in_zip().filter(number__in=failures))
         for item in items:
             item.failure_code = failures[item.number].code
@@ -83,10 +98,17 @@ class Members:
     They are looked up in batches, of which some are kept: several parts of a zip are moved at once.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, job: ListJob | None = None) -> None:
+        """`job` is the one that has compressed what is to be compressed."""
         self._order = order
+        self._job = job
         self._numbers = list(order.items.in_zip().values_list("number", flat=True))
         self._batch = functools.lru_cache(BATCHES_KEPT)(self._looked_up)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._numbers)
 
     def number(self, entry: int) -> int:
         """The number of the order item that became this entry."""
@@ -107,7 +129,10 @@ class Members:
     def source(self, entry: int) -> Source:
         """Where the stored bytes of the entry come from; SourceChangedError when its file is not the ordered one."""
         item, file = self._found(entry)
-        location = deflated_location(self._order, item) if item.is_deflated else _checked(self._order, item, file).path
+        if item.is_deflated and self._job is not None:
+            location = deflated_location(self._job, item)
+        else:
+            location = _checked(self._order, item, file).path
         return storage.of(location).source(location)
 
 
@@ -129,9 +154,9 @@ def failure_by(order: Order, number: int, error: TransferError) -> dict[int, Fai
     return {number: failure or Failure(FailureCode.UNKNOWN_ERROR, error.message)}
 
 
-def deflated_location(order: Order, item: OrderItem) -> str:
-    """Where the compressed bytes of an item lie until the zip is made."""
-    return storage.for_new().made_location(order.user_id, f"{order.pk}.{item.number}.deflated")
+def deflated_location(job: ListJob, item: OrderItem) -> str:
+    """Where the compressed bytes of an item lie until the job has made the zip: beside it."""
+    return f"{job.location}.{item.number}.deflated"
 
 
 def modified_ns(stored: StoredFile) -> int:

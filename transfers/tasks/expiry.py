@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -23,5 +25,5 @@ def expire_zips(limit: int) -> None:
             fenced = {"lease_epoch": F("lease_epoch") + 1, "lease_expires_at": None, "lease_owner": ""}
             if job.stored_file_id is not None:
                 StoredFile.objects.kept().filter(pk=job.stored_file_id).update(deleted_at=Now(), **fenced)
-                ring(remove_file, job.stored_file_id)
+                transaction.on_commit(partial(ring, remove_file, job.stored_file_id))
         tell_list_job(job)

@@ -20,6 +20,7 @@ from transfers.tasks.download import fetch_download
 from transfers.tasks.events import tell_list_job, tell_state
 from transfers.tasks.expiry import expire_zips
 from transfers.tasks.removal import ring_for_deleted
+from transfers.tasks.tidying import tidy_zip
 from transfers.tasks.upload import complete_upload, remove_upload
 from transfers.tasks.zipping import make_zip
 
@@ -67,6 +68,7 @@ def _reap_list_jobs() -> None:
     for job in list(live.filter(leases.free(), desired=ListJobDesired.STOP)[:MAX_RINGS]):
         if ListJob.objects.filter(pk=job.pk).stop_unclaimed():
             tell_list_job(job)
+            ring(tidy_zip, job.pk)
     for pk, kind in ListJob.objects.due().order_by("next_attempt_at").values_list("pk", "kind")[:MAX_RINGS]:
         ring(make_zip if kind == ListJobKind.ZIP else add_to_list, pk)
     expire_zips(MAX_RINGS)

@@ -14,8 +14,9 @@ from django.db.models.functions import Now
 from transfers import storage
 from transfers.doorbell import ring
 from transfers.errors import SinkError
-from transfers.models import Upload
+from transfers.models import ListJob, Upload
 from transfers.models.upload import UploadState
+from transfers.tasks.tidying import tidy_zip
 from transfers.tasks.upload import remove_upload
 
 log = structlog.get_logger(__name__)
@@ -28,12 +29,14 @@ ORPHAN_AGE_SECONDS = 3600.0
 
 @shared_task(name="transfers.sweep")
 def sweep() -> None:
-    """End uploads that were left lying, and remove what ended ones have left."""
+    """End uploads that were left lying, and remove what ended ones, and ended zips, have left."""
     age = timedelta(days=settings.ENVIRONMENT.upload_expiry_days)
     for upload in Upload.objects.filter(state=UploadState.OPEN).untouched_for(age)[:MAX_EXPIRED]:
         if upload.mark_removing(Q(touched_at__lt=Now() - age)):
             ring(remove_upload, upload.pk)
     Upload.objects.outlived().untouched_for(age).delete()
+    for pk in ListJob.objects.untidy().values_list("pk", flat=True)[:MAX_EXPIRED]:
+        ring(tidy_zip, pk)
     for place in storage.all_used():
         try:
             if orphans := place.sweep(_alive, ORPHAN_AGE_SECONDS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models.functions import Coalesce, Now
 
 from transfers import leases, running, storage
 from transfers.doorbell import ring
 from transfers.engine.archive import ArchiveSource, DeflatedSource, Layout
-from transfers.engine.base import Sink
+from transfers.engine.base import Sink, Source
 from transfers.engine.copying import Watch, WholePlan, copy
 from transfers.engine.plan import Plan, shared, whole
 from transfers.errors import Interrupted, Interruption, MemberError, SourceError, TransferError
@@ -35,6 +35,7 @@ from transfers.tasks.archives import (
     layout_of,
 )
 from transfers.tasks.events import tell_list_job
+from transfers.tasks.tidying import tidy
 
 log = structlog.get_logger(__name__)
 
@@ -103,15 +104,13 @@ class _Zipping:
             self._compress(item)
         while (layout := layout_of(self.order)).count and not self._made(layout):
             pass
-        self._note()  # who is no longer meant to be at it must not take from others what they need
-        self._check()
-        self._clear_up()
-        self._complete(layout)
+        if self._complete(layout):
+            tidy(self.job.pk)
 
     def _await_checksums(self) -> None:
         """Look at the files until the CRC-32 of each that is there is known; other workers take those that are not."""
         while True:
-            check_items(self.order, settings.ENVIRONMENT.order_max_bytes)
+            check_items(self.order, settings.ENVIRONMENT.order_max_bytes, job=self.job)
             if not self.order.items.unproved().exists():
                 return
             self._note(message="taking checksums")
@@ -121,7 +120,7 @@ class _Zipping:
     def _compress(self, item: OrderItem) -> None:
         """Compress a file beforehand: how long it becomes says where all that come behind it lie."""
         self._check()
-        location = deflated_location(self.order, item)
+        location = deflated_location(self.job, item)
         if item.deflated_size is not None and _is_there(location, item.deflated_size):
             return
         self._note(message=f"compressing {item.entry_name}"[:MAX_MESSAGE_CHARACTERS])
@@ -137,13 +136,13 @@ class _Zipping:
                 sink.complete(size)
             except SourceError as error:
                 sink.abort()
-                fail_items(self.order, failure_by(self.order, item.number, error))
+                fail_items(self.order, failure_by(self.order, item.number, error), job=self.job)
                 return
         OrderItem.objects.filter(pk=item.pk).update(deflated_size=size)
 
     def _made(self, layout: Layout) -> bool:
         """Copy the zip to its place; False when a file was lost on the way, so that it is to be laid out anew."""
-        job, members, plan = self.job, Members(self.order), shared(layout.size)
+        job, members, plan = self.job, Members(self.order, self.job), shared(layout.size)
         known = job.multipart_upload_id if job.layout_validator == layout.validator else ""
         place = storage.of(job.location)
         with place.sink(job.location, generation=layout.validator, upload_id=known, content_type=ZIP_TYPE) as sink:
@@ -171,14 +170,14 @@ class _Zipping:
         """Fail the file whose bytes could not be had; what was only compressed for us is compressed again."""
         if self.order.items.filter(number=number, is_deflated=True).update(deflated_size=None):
             raise error
-        fail_items(self.order, failure_by(self.order, number, error))
+        fail_items(self.order, failure_by(self.order, number, error), job=self.job)
 
     def _copy(self, layout: Layout, members: Members, sink: Sink, plan: Plan) -> None:
         self._layout = layout
         try:
             with self._watching(plan, sink) as watch:
                 parts = WholePlan(plan, sink.stored_parts())
-                copy(ArchiveSource(layout, members.source), sink, parts, watch, connections=CONNECTIONS)
+                copy(ArchiveSource(layout, _letting_go(members)), sink, parts, watch, connections=CONNECTIONS)
         finally:
             self._layout = None
 
@@ -193,8 +192,8 @@ class _Zipping:
         finally:
             self._watch = None
 
-    def _complete(self, layout: Layout) -> None:
-        """running → completed: the zip, unless it would be empty, is among the user's files."""
+    def _complete(self, layout: Layout) -> bool:
+        """running → completed: the zip, unless it would be empty, is among the user's files; whether it was ours."""
         with self._writing, transaction.atomic():
             stored = self._stored(layout) if layout.count else None
             expires_at = Now() + timedelta(hours=settings.ENVIRONMENT.order_zip_expiry_hours)
@@ -210,10 +209,10 @@ class _Zipping:
                 transaction.set_rollback(True)
         if ours:
             tell_list_job(self.job)
+        return ours
 
     def _stored(self, layout: Layout) -> StoredFile:
         path = storage.of(self.job.location).path(self.job.location)
-        StoredFile.objects.filter(path=self.job.location).delete()  # of an attempt that was cut off at its end
         return StoredFile.objects.create(
             owner_id=self.order.user_id,
             name=self.order.zip_file_name,
@@ -228,11 +227,10 @@ class _Zipping:
 
     def _obey(self, reason: Interruption) -> None:
         if reason == Interruption.STOPPED:
-            self._abort()
             with self._writing:
                 stopped = self.job.mark_stopped()
             if stopped:
-                tell_list_job(self.job)
+                self._leave()
         elif reason == Interruption.DRAINING and self.job.hand_back():
             ring(make_zip, self.job.pk)
 
@@ -242,25 +240,15 @@ class _Zipping:
         if attempts < MAX_FRUITLESS:
             self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
             return
-        self._abort()
         with self._writing:
             failed = self.job.mark_failed(error.code, error.message)
         if failed:
-            tell_list_job(self.job)
+            self._leave()
 
-    def _abort(self) -> None:
-        """Remove what there is of the zip."""
-        with storage.of(self.job.location).sink(
-            self.job.location, generation=self.job.layout_validator, upload_id=self.job.multipart_upload_id
-        ) as sink:
-            sink.abort()
-        self._clear_up()
-
-    def _clear_up(self) -> None:
-        """Remove what was only needed on the way; whoever is cut off here begins this job again."""
-        for item in self.order.items.filter(is_deflated=True).exclude(deflated_size=None):
-            location = deflated_location(self.order, item)
-            storage.of(location).delete(location)
+    def _leave(self) -> None:
+        """Tell that it has ended, and leave nothing lying about."""
+        tell_list_job(self.job)
+        tidy(self.job.pk)
 
     # While it runs
 
@@ -292,6 +280,20 @@ class _Zipping:
         if not ours:
             self.interrupt(Interruption.FENCED)
         return ours
+
+
+def _letting_go(members: Members) -> Callable[[int], Source]:
+    """Where members come from, for the threads that copy, which have no other use for the database."""
+    ours = threading.get_ident()
+
+    def source(entry: int) -> Source:
+        try:
+            return members.source(entry)
+        finally:
+            if threading.get_ident() != ours:
+                connections.close_all()
+
+    return source
 
 
 def _is_there(location: str, size: int) -> bool:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
-from contextlib import ExitStack
-from pathlib import Path
-from urllib.parse import quote
 
-from django.conf import settings
-from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
 from transfers import folders
 from transfers.models import StoredFile
-from transfers.services import stored_file as files
 from transfers.views.conditions import Validators
 from transfers.views.ranged import RANGE_PARAMETERS, RangedAPIView
-from transfers.views.slices import FileSlices, SlicedResponse
 from transfers.views.stored_file import PROBLEM, StoredFileAPIView
 
 ANY_TYPE = "application/octet-stream"
@@ -63,32 +53,7 @@ class ContentView(RangedAPIView, StoredFileAPIView):
         """Send the file, or ranges of it."""
         stored = self.found(request, pk)
         headers = headers_of(stored, inline=request.query_params.get("disposition") == "inline")
-        if response := self._elsewhere(stored, headers):
-            return response
-        file = files.opened(stored=stored)
-        if file is None:
-            raise NotFound("The file is not at its place any more as it was stored.", "file_missing")
-        with ExitStack() as opened:
-            opened.enter_context(file)
-            if location := internal_location(stored.path):
-                return HttpResponse(headers={**headers, "X-Accel-Redirect": location})
-            answer = self.answer(validators_of(stored), stored.size, headers)
-            if request.method == "HEAD" or not answer.pieces:
-                return SlicedResponse(FileSlices(None, ()), status=answer.status, headers=answer.headers)
-            opened.pop_all()  # the response closes it
-        return SlicedResponse(FileSlices(file, answer.pieces), status=answer.status, headers=answer.headers)
-
-    def _elsewhere(self, stored: StoredFile, headers: Mapping[str, str]) -> HttpResponseBase | None:
-        """Send the client to the storage's own address; None where the service has the bytes."""
-        address = files.address(
-            stored=stored, disposition=headers["Content-Disposition"], content_type=headers["Content-Type"]
-        )
-        if address is None:
-            return None
-        if self.request.method == address.method:
-            return HttpResponse(status=302, headers={"Location": address.url, "Cache-Control": "private, no-store"})
-        # It was signed for GET alone.
-        return SlicedResponse(FileSlices(None, ()), headers={**headers, "Content-Length": str(stored.size)})
+        return self.sent(stored, validators_of(stored), headers)
 
 
 def headers_of(stored: StoredFile, *, inline: bool) -> dict[str, str]:
@@ -124,17 +89,3 @@ def may_be_shown(content_type: str) -> bool:
     """Whether a browser that shows it runs nothing of it."""
     essence = content_type.partition(";")[0].strip().lower()
     return essence in SHOWN_TYPES or essence.startswith(("audio/", "video/"))
-
-
-def internal_location(path: str) -> str | None:
-    """Where nginx has the file, for `X-Accel-Redirect`; None where it is not told to.
-
-    The location has to add `X-Content-Type-Options` and `Content-Security-Policy` by itself: nginx passes on only
-    the type, the disposition and what caches are told.
-    """
-    locations = settings.ENVIRONMENT.x_accel
-    folder = max((folder for folder in locations if Path(path).is_relative_to(folder)), key=len, default=None)
-    if folder is None:
-        return None
-    inner = os.fsencode(Path(path).relative_to(folder))
-    return quote(locations[folder].rstrip("/").encode() + b"/" + inner)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack
 
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
-from transfers.models import ListJob, Order
+from transfers.models import Order
 from transfers.services import stored_file as files
 from transfers.services import zip_stream
 from transfers.services.zip_stream import ZipStream
@@ -18,7 +17,7 @@ from transfers.views import lists_described as described
 from transfers.views.conditions import Validators
 from transfers.views.orders import OrdersAPIView
 from transfers.views.ranged import RangedAPIView
-from transfers.views.slices import FileSlices, MadeSlices, Run, SlicedResponse
+from transfers.views.slices import MadeSlices, Run, SlicedResponse
 
 
 @described.zipped
@@ -28,23 +27,16 @@ class ZipView(RangedAPIView, OrdersAPIView):
     def get(self, request: Request, order_id: str) -> HttpResponseBase:
         """Send the zip, or ranges of it."""
         order = self.order(request, order_id)
-        job = zip_stream.made(order=order)
-        return self._made(order, job) if job is not None else self._streamed(order)
-
-    def _made(self, order: Order, job: ListJob) -> HttpResponseBase:
-        """The file that a worker has made."""
-        stored = job.stored_file
-        if stored is None or (file := files.opened(stored=stored)) is None:
-            raise NotFound("The zip is not at its place any more: start the order again.", "file_missing")
-        with ExitStack() as opened:
-            opened.enter_context(file)
-            answer = self.answer(_validators(order, job.layout_validator), stored.size, _headers(order))
-            opened.pop_all()
-        return SlicedResponse(FileSlices(file, answer.pieces), status=answer.status, headers=answer.headers)
+        stored = zip_stream.made(order=order)
+        if stored is not None:
+            return self.sent(stored.file, _validators(stored.validator), _headers(order))
+        return self._streamed(order)
 
     def _streamed(self, order: Order) -> HttpResponseBase:
         found = zip_stream.stream(order=order)
-        answer = self.answer(_validators(order, found.layout.validator), found.layout.size, _headers(order))
+        if not found.layout.count:
+            raise NotFound("None of the files of this order is to be had.", "no_files")
+        answer = self.answer(_validators(found.layout.validator), found.layout.size, _headers(order))
         pieces = () if self.request.method == "HEAD" else answer.pieces
         return SlicedResponse(MadeSlices(_runs(found, pieces)), status=answer.status, headers=answer.headers)
 
@@ -59,8 +51,9 @@ def _headers(order: Order) -> dict[str, str]:
     }
 
 
-def _validators(order: Order, validator: str) -> Validators:
-    return Validators(f'"{validator}"', int(order.created_at.timestamp()))
+def _validators(validator: str) -> Validators:
+    """What names the zip's bytes; its time does not, for a file of the order that is gone makes other bytes."""
+    return Validators(f'"{validator}"')
 
 
 def _runs(found: ZipStream, pieces: Sequence[bytes | range]) -> Generator[Run]:

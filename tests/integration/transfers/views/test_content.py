@@ -20,7 +20,8 @@ from tests.integration.transfers.files import new_file
 from tests.integration.transfers.rows import new_user, use
 from transfers import storage
 from transfers.models import StoredFile
-from transfers.views.content import internal_location, may_be_shown, sanitized
+from transfers.views.content import may_be_shown, sanitized
+from transfers.views.ranged import internal_location
 
 pytestmark = pytest.mark.django_db
 

@@ -76,4 +76,13 @@ def test_ranges_go_to_those_who_surely_have_the_same_version(header: str | None,
 
 
 def test_the_time_as_a_header_has_it() -> None:
-    assert FILE.last_modified == THEN
+    assert FILE.headers == {"ETag": FILE.etag, "Last-Modified": THEN}
+
+
+def test_without_a_time_only_the_tag_counts() -> None:
+    timeless = Validators('"v1"')
+    assert timeless.headers == {"ETag": '"v1"'}
+    for name in ("If-Unmodified-Since", "If-Modified-Since"):
+        assert [timeless.refusal({name: date}) for date in (EARLIER, THEN, LATER)] == [None] * 3
+    assert timeless.refusal({"If-None-Match": '"v1"'}) == 304
+    assert [timeless.allow_ranges(header, 9e9) for header in (THEN, "yesterday", '"v1"')] == [False, False, True]
