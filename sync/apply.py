@@ -38,7 +38,9 @@ from transfers.errors import (
 CHANGES = 3
 """How often a file that changes while it is read is read again within one sync."""
 PART_CONNECTIONS = 4
-"""Parts of one large file that are moved at once."""
+"""Parts of one large file, or of one run of its parts, that are moved at once."""
+CHECK_SECONDS = 0.5
+"""How often whoever waits for a turn looks whether it is to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,16 @@ Outcome = Alike | Gone
 
 
 class Work:
-    """What is known of actions at work from outside, and the way to end them; any thread may call."""
+    """What is known of actions at work from outside, and the way to end them; any thread may call.
 
-    def __init__(self) -> None:
+    `turns` are shared by all that one process is at: so many files, or parts of files, are moved at once, whoever's
+    they are, so that the end of one run of parts and the beginning of the next share them. With `alone` nobody else
+    has ever been at these actions: what their parts are found to be at the beginning need not be asked again.
+    """
+
+    def __init__(self, turns: threading.Semaphore | None = None, *, alone: bool = False) -> None:
+        self._turns = turns
+        self.alone = alone
         self._lock = threading.Lock()
         self._watches: set[Watch] = set()
         self._moved = 0
@@ -97,6 +106,25 @@ class Work:
         """Interrupted when it was told to end."""
         if self.reason is not None:
             raise Interrupted(self.reason)
+
+    def wait_for_turn(self) -> None:
+        """Wait until something may be moved; whoever has moved it ends its turn. Interrupted when it is to end."""
+        while self._turns is not None and not self._turns.acquire(timeout=CHECK_SECONDS):
+            self.check()
+
+    def end_turn(self) -> None:
+        """Let somebody else move something."""
+        if self._turns is not None:
+            self._turns.release()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Move something, when its turn comes."""
+        self.wait_for_turn()
+        try:
+            yield
+        finally:
+            self.end_turn()
 
     def began(self, watch: Watch) -> None:
         """A large file, or a run of its parts, is being moved under this watch."""
@@ -197,8 +225,9 @@ class Sides:
         if _large(action.size):
             return self._bring_large(action, work)
         winner = _given(action.winner)
-        content = self.winner.read(winner)
-        written = self.loser.write(action.path, content, action.loser)
+        with work.turn():
+            content = self.winner.read(winner)
+            written = self.loser.write(action.path, content, action.loser)
         checksum = str(Checksum(content.md5))
         return Alike(action.path, len(content.content), winner, written, checksum, _digests(content))
 
@@ -224,7 +253,7 @@ class Sides:
         watch = Watch(plan, {})
         work.began(watch)
         try:
-            allotment = _Parts(parts, source, sink, watch)
+            allotment = _Parts(parts, source, sink, watch, work)
             copy(source, sink, allotment, watch, connections=min(PART_CONNECTIONS, len(parts)))
         finally:
             work.ended(watch)
@@ -246,30 +275,51 @@ class Sides:
 
 
 class _Parts:
-    """The allotment of a file's parts: those that the sink has already, with the right bytes, are not moved again."""
+    """The allotment of a file's parts: those that the sink has already, with the right bytes, are not moved again.
 
-    def __init__(self, parts: list[Part], source: Source, sink: TreeSink, watch: Watch) -> None:
+    Whoever takes a part has its turn until it is finished or released.
+    """
+
+    def __init__(self, parts: list[Part], source: Source, sink: TreeSink, watch: Watch, work: Work) -> None:
         self._parts = iter(parts)
         self._lock = threading.Lock()
-        self._source, self._sink, self._watch = source, sink, watch
+        self._source, self._sink, self._watch, self._work = source, sink, watch, work
+        self._stored = frozenset(sink.stored_parts()) if work.alone else None
 
     def take(self) -> Part | None:
         """The next part that is not there."""
+        self._work.wait_for_turn()
+        part = None
+        try:
+            part = self._next_missing()
+        finally:
+            if part is None:
+                self._work.end_turn()
+        return part
+
+    def finish(self, part: Part) -> None:  # noqa: ARG002 - the sink knows
+        """End the turn."""
+        self._work.end_turn()
+
+    def release(self, part: Part) -> None:  # noqa: ARG002 - the next run asks the sink
+        """End the turn."""
+        self._work.end_turn()
+
+    def _next_missing(self) -> Part | None:
         while True:
             with self._lock:
                 part = next(self._parts, None)
             if part is None:
                 return None
             self._watch.check()
-            if not self._sink.trust(part, self._reading(part)):
+            if not self._is_there(part):
                 return part
             self._watch.noted(part.number, part.size or 0)
 
-    def finish(self, part: Part) -> None:
-        """Nothing to note: the sink knows."""
-
-    def release(self, part: Part) -> None:
-        """Nothing to note: the next run asks the sink."""
+    def _is_there(self, part: Part) -> bool:
+        if self._stored is not None and part.number not in self._stored:
+            return False
+        return self._sink.trust(part, self._reading(part))
 
     def _reading(self, part: Part) -> Callable[[], str]:
         return lambda: part_md5(self._source, part, self._watch.check)

@@ -26,8 +26,8 @@ MAX_BYTES = 8 * SMALL_BYTES
 """What a batch has at most, in small files; a large one has a batch to itself."""
 SPLIT_BYTES = 256 * 2**20
 """A file from this size on is brought by several workers at once."""
-PARTS_AT_ONCE = 16
-"""Parts that one worker takes of such a file."""
+PARTS_AT_ONCE = 8
+"""Parts that one worker takes of such a file at once."""
 ROWS_AT_ONCE = 50
 _NOTHING_TO_DO = (Verb.SKIP, Verb.KEEP, Verb.FORGET)
 
