@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from sync.moving import PART_CONNECTIONS, HashingSource, Parts, Work, checksum_of
 from sync.plan import Action, Verb
-from transfers.engine.base import CHUNK_BYTES, Source
 from transfers.engine.copying import Watch, copy
 from transfers.engine.plan import Part, Plan
 from transfers.engine.tree.base import (
@@ -23,24 +21,17 @@ from transfers.engine.tree.base import (
     Tree,
     TreeSink,
     checksum_of_parts,
-    md5_of,
     parse_checksum,
     part_plan,
 )
 from transfers.errors import (
     ChecksumMismatchError,
     IncompleteFileError,
-    Interrupted,
-    Interruption,
     SourceChangedError,
 )
 
 CHANGES = 3
 """How often a file that changes while it is read is read again within one sync."""
-PART_CONNECTIONS = 4
-"""Parts of one large file, or of one run of its parts, that are moved at once."""
-CHECK_SECONDS = 0.5
-"""How often whoever waits for a turn looks whether it is to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,81 +55,6 @@ class Gone:
 
 
 Outcome = Alike | Gone
-
-
-class Work:
-    """What is known of actions at work from outside, and the way to end them; any thread may call.
-
-    `turns` are shared by all that one process is at: so many files, or parts of files, are moved at once, whoever's
-    they are, so that the end of one run of parts and the beginning of the next share them. With `alone` nobody else
-    has ever been at these actions: what their parts are found to be at the beginning need not be asked again.
-    """
-
-    def __init__(self, turns: threading.Semaphore | None = None, *, alone: bool = False) -> None:
-        self._turns = turns
-        self.alone = alone
-        self._lock = threading.Lock()
-        self._watches: set[Watch] = set()
-        self._moved = 0
-        self.reason: Interruption | None = None
-
-    @property
-    def bytes_moving(self) -> int:
-        """Bytes of large files that are where they belong, though their files are not whole."""
-        with self._lock:
-            return sum(watch.moved for watch in self._watches)
-
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes of large files that are where they belong, whether or not these are whole by now."""
-        with self._lock:
-            return self._moved + sum(watch.moved for watch in self._watches)
-
-    def interrupt(self, reason: Interruption) -> None:
-        """End soon; the first reason counts."""
-        with self._lock:
-            self.reason = self.reason or reason
-            watches = list(self._watches)
-        for watch in watches:
-            watch.interrupt(reason)
-
-    def check(self) -> None:
-        """Interrupted when it was told to end."""
-        if self.reason is not None:
-            raise Interrupted(self.reason)
-
-    def wait_for_turn(self) -> None:
-        """Wait until something may be moved; whoever has moved it ends its turn. Interrupted when it is to end."""
-        while self._turns is not None and not self._turns.acquire(timeout=CHECK_SECONDS):
-            self.check()
-
-    def end_turn(self) -> None:
-        """Let somebody else move something."""
-        if self._turns is not None:
-            self._turns.release()
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Move something, when its turn comes."""
-        self.wait_for_turn()
-        try:
-            yield
-        finally:
-            self.end_turn()
-
-    def began(self, watch: Watch) -> None:
-        """A large file, or a run of its parts, is being moved under this watch."""
-        with self._lock:
-            self._watches.add(watch)
-            reason = self.reason
-        if reason is not None:
-            watch.interrupt(reason)
-
-    def ended(self, watch: Watch) -> None:
-        """It is moved no longer."""
-        with self._lock:
-            self._watches.discard(watch)
-            self._moved += watch.moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,21 +87,26 @@ class Sides:
         with self._sink(action) as (sink, _):
             sink.begin(part_plan(action.size))
 
-    def bring_parts(self, action: Action, first: int, last: int, work: Work) -> None:
-        """Bring these parts of a large file that was begun; what is there already is not sent again."""
+    def bring_parts(self, action: Action, first: int, last: int, work: Work) -> list[str]:
+        """Bring these parts of a large file that was begun; what is there already is not sent again.
+
+        Gives their MD5s, as lowercase hex; "" of what was not read from its first byte to its last.
+        """
         plan = part_plan(action.size)
         with self._sink(action) as (sink, _):
             if not sink.join(plan):
                 raise IncompleteFileError("what was begun of the file is gone")
-            source = self.winner.source(_given(action.winner))
-            self._copy(source, sink, plan, [plan.part(number) for number in range(first, last + 1)], work)
+            return self._copy(action, sink, [plan.part(number) for number in range(first, last + 1)], work)
 
-    def finish(self, action: Action, work: Work, *, all_went_well: bool) -> Outcome:
-        """Make a large file of its parts; where not all went well with them, they are looked at anew."""
+    def finish(self, action: Action, md5s: Sequence[str], work: Work, *, all_went_well: bool) -> Outcome:
+        """Make a large file of its parts; where not all went well with them, they are looked at anew.
+
+        `md5s` are those of all parts, in order, as they were read, "" where that is not known; none at all is fine.
+        """
         if all_went_well:
             with suppress(IncompleteFileError), self._sink(action) as (sink, description):
                 if sink.join(part_plan(action.size)):
-                    return self._publish(action, sink, description)
+                    return self._publish(action, sink, description, md5s)
         return self._again_while_it_changes(action, work)
 
     # Whole files
@@ -235,8 +156,8 @@ class Sides:
         plan = part_plan(action.size)
         with self._sink(action) as (sink, description):
             sink.begin(plan)
-            self._copy(self.winner.source(_given(action.winner)), sink, plan, list(plan), work)
-            return self._publish(action, sink, description)
+            md5s = self._copy(action, sink, list(plan), work)
+            return self._publish(action, sink, description, md5s)
 
     @contextmanager
     def _sink(self, action: Action) -> Iterator[tuple[TreeSink, Description]]:
@@ -248,21 +169,33 @@ class Sides:
         finally:
             sink.close()
 
-    @staticmethod
-    def _copy(source: Source, sink: TreeSink, plan: Plan, parts: list[Part], work: Work) -> None:
+    def _copy(self, action: Action, sink: TreeSink, parts: list[Part], work: Work) -> list[str]:
+        """Move these parts; their MD5s, "" where they are not known."""
+        plan = part_plan(action.size)
+        source = self.winner.source(_given(action.winner))
+        hashing = None if self.loser.checks_what_it_takes else HashingSource(source, plan)
         watch = Watch(plan, {})
         work.began(watch)
         try:
-            allotment = _Parts(parts, source, sink, watch, work)
-            copy(source, sink, allotment, watch, connections=min(PART_CONNECTIONS, len(parts)))
+            allotment = Parts(parts, source, sink, watch, work)
+            copy(hashing or source, sink, allotment, watch, connections=min(PART_CONNECTIONS, len(parts)))
         finally:
             work.ended(watch)
+        if hashing is not None:
+            return [hashing.md5s.get(part.number, "") for part in parts]
+        stored = sink.stored_parts()  # each as it was read: the place has compared it
+        return [stored[part.number].etag if part.number in stored else "" for part in parts]
 
-    def _publish(self, action: Action, sink: TreeSink, description: Description) -> Outcome:
-        """Prove what came, and only then give it its name."""
+    def _publish(self, action: Action, sink: TreeSink, description: Description, md5s: Sequence[str]) -> Outcome:
+        """Prove what came, and only then give it its name.
+
+        What was hashed as it came, and is what was promised, is not read back: 0.5 s of 256 MiB.
+        """
         winner = _given(action.winner)
-        checksum = sink.checksum()
-        promised = description.checksum
+        seen = _checksum_of_all(md5s, part_plan(winner.size))
+        is_proved = seen is not None and seen == description.checksum and not self.loser.checks_what_it_takes
+        checksum = seen if seen is not None and is_proved else sink.checksum()
+        promised = description.checksum or seen
         if promised is None and not self.loser.checks_what_it_takes:
             promised = checksum_of(self.winner.source(winner), winner.size, checksum.part_size, None)
         if promised is not None and promised.part_size == checksum.part_size and promised != checksum:
@@ -274,82 +207,14 @@ class Sides:
         return Alike(action.path, winner.size, winner, written, str(checksum))
 
 
-class _Parts:
-    """The allotment of a file's parts: those that the sink has already, with the right bytes, are not moved again.
-
-    Whoever takes a part has its turn until it is finished or released.
-    """
-
-    def __init__(self, parts: list[Part], source: Source, sink: TreeSink, watch: Watch, work: Work) -> None:
-        self._parts = iter(parts)
-        self._lock = threading.Lock()
-        self._source, self._sink, self._watch, self._work = source, sink, watch, work
-        self._stored = frozenset(sink.stored_parts()) if work.alone else None
-
-    def take(self) -> Part | None:
-        """The next part that is not there."""
-        self._work.wait_for_turn()
-        part = None
-        try:
-            part = self._next_missing()
-        finally:
-            if part is None:
-                self._work.end_turn()
-        return part
-
-    def finish(self, part: Part) -> None:  # noqa: ARG002 - the sink knows
-        """End the turn."""
-        self._work.end_turn()
-
-    def release(self, part: Part) -> None:  # noqa: ARG002 - the next run asks the sink
-        """End the turn."""
-        self._work.end_turn()
-
-    def _next_missing(self) -> Part | None:
-        while True:
-            with self._lock:
-                part = next(self._parts, None)
-            if part is None:
-                return None
-            self._watch.check()
-            if not self._is_there(part):
-                return part
-            self._watch.noted(part.number, part.size or 0)
-
-    def _is_there(self, part: Part) -> bool:
-        if self._stored is not None and part.number not in self._stored:
-            return False
-        return self._sink.trust(part, self._reading(part))
-
-    def _reading(self, part: Part) -> Callable[[], str]:
-        return lambda: part_md5(self._source, part, self._watch.check)
+def _checksum_of_all(md5s: Sequence[str], plan: Plan) -> Checksum | None:
+    """The checksum of a file whose parts have these MD5s; None unless all are known."""
+    return checksum_of_parts(md5s, plan.part_size) if all(md5s) and len(md5s) == len(plan) else None
 
 
 def _told_checksum(tree: Tree, entry: Entry) -> Checksum | None:
     """What a place says of the bytes that it has; what was once written beside a file is not asked: it was changed."""
     return tree.describe(entry).checksum if tree.checks_what_it_takes else None
-
-
-def checksum_of(source: Source, size: int, part_size: int, work: Work | None) -> Checksum:
-    """The checksum of a file in this form, by reading all of it; `part_size` 0 for the whole file's MD5."""
-    plan = Plan(size, part_size or max(size, 1))
-    check = work.check if work is not None else _go_on
-    with ThreadPoolExecutor(PART_CONNECTIONS, thread_name_prefix="checksum") as pool:
-        md5s = list(pool.map(lambda part: part_md5(source, part, check), plan))
-    return checksum_of_parts(md5s, part_size) if part_size else Checksum(md5s[0])
-
-
-def part_md5(source: Source, part: Part, check: Callable[[], None]) -> str:
-    """The MD5 of a part of the source, as lowercase hex."""
-    return md5_of(_read(source, part, check))
-
-
-def _read(source: Source, part: Part, check: Callable[[], None]) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(CHUNK_BYTES))
-    with source.open(part.offset, part.end) as reader:
-        while count := reader.readinto(buffer):
-            check()
-            yield buffer[:count]
 
 
 def _digests(content: Content) -> Mapping[str, str]:
@@ -359,10 +224,6 @@ def _digests(content: Content) -> Mapping[str, str]:
         "sha256": hashlib.sha256(content.content).hexdigest(),
         "crc32": f"{zlib.crc32(content.content):08x}",
     }
-
-
-def _go_on() -> None:
-    """Nobody ends this one."""
 
 
 def _verb_for(action: Action, found: Entry) -> Verb:

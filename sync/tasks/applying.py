@@ -15,9 +15,10 @@ from django.db import connections, transaction
 from django.db.models import Min
 
 from sync import places
-from sync.apply import Alike, Gone, Outcome, Work
+from sync.apply import Alike, Gone, Outcome
 from sync.models import Batch, Failure, Job, ManifestEntry
 from sync.models.job import Desired, JobState, Phase
+from sync.moving import Work
 from sync.plan import Action, Verb, from_json
 from sync.tasks.batches import FINISH, bytes_of
 from sync.tasks.legs import Leg
@@ -155,6 +156,7 @@ class _Applying:
         self._lock = threading.Lock()
         self._outcomes: list[tuple[Action, Outcome | None]] = []
         self._failed: list[Failure] = []
+        self._part_md5s: list[str] = []
         self._current: dict[str, None] = {}
         self._files_done, self._bytes_done = 0, 0
         self._noted = time.monotonic()
@@ -203,12 +205,13 @@ class _Applying:
 
     def _bring_parts(self, action: Action) -> Outcome | None:
         first, last = self._batch.first_part or 1, self._batch.last_part or 1
-        self._sides.bring_parts(action, first, last, self._work)
+        self._part_md5s = self._sides.bring_parts(action, first, last, self._work)
         return None
 
     def _finish(self, action: Action) -> Outcome | None:
         troubled = Failure.objects.filter(job=self._job, path=action.path)
-        outcome = self._sides.finish(self._present(action), self._work, all_went_well=not troubled.exists())
+        md5s = Batch.objects.parts_before(self._batch)
+        outcome = self._sides.finish(self._present(action), md5s, self._work, all_went_well=not troubled.exists())
         troubled.delete()
         return outcome
 
@@ -295,7 +298,8 @@ class _Applying:
             failed, self._failed = self._failed, []
             self._noted = time.monotonic()
             numbers = {"files_done": self._files_done, "bytes_done": self._bytes_noted()}
-        self._write(outcomes, failed, {**numbers, "bytes_moving": 0, "is_done": True} if is_last else numbers)
+        ended = {"bytes_moving": 0, "is_done": True, "part_md5s": self._part_md5s}
+        self._write(outcomes, failed, {**numbers, **ended} if is_last else numbers)
 
     def _bytes_noted(self) -> int:
         parts = self._batch.first_part is not None
