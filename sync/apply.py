@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from sync.moving import PART_CONNECTIONS, HashingSource, Parts, Work, checksum_of
+from sync.moving import PART_CONNECTIONS, HashingSource, LongReads, Parts, Work, checksum_of
 from sync.plan import Action, Verb
 from transfers.engine.copying import Watch, copy
 from transfers.engine.plan import Part, Plan
@@ -103,7 +103,7 @@ class Sides:
 
         `md5s` are those of all parts, in order, as they were read, "" where that is not known; none at all is fine.
         """
-        if all_went_well:
+        if all_went_well and not action.in_danger:  # nobody has looked at what lies there now
             with suppress(IncompleteFileError), self._sink(action) as (sink, description):
                 if sink.join(part_plan(action.size)):
                     return self._publish(action, sink, description, md5s)
@@ -173,6 +173,9 @@ class Sides:
         """Move these parts; their MD5s, "" where they are not known."""
         plan = part_plan(action.size)
         source = self.winner.source(_given(action.winner))
+        long_reads = LongReads(source, plan, parts[0].number, parts[-1].number)
+        if self.winner.checks_what_it_takes:  # a store, where each request costs
+            source = long_reads
         hashing = None if self.loser.checks_what_it_takes else HashingSource(source, plan)
         watch = Watch(plan, {})
         work.began(watch)
@@ -181,6 +184,7 @@ class Sides:
             copy(hashing or source, sink, allotment, watch, connections=min(PART_CONNECTIONS, len(parts)))
         finally:
             work.ended(watch)
+            long_reads.close()
         if hashing is not None:
             return [hashing.md5s.get(part.number, "") for part in parts]
         stored = sink.stored_parts()  # each as it was read: the place has compared it

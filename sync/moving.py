@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from transfers.engine.base import CHUNK_BYTES, Abortable, Reader, Source, SourceInfo
 from transfers.engine.copying import Watch
@@ -16,6 +17,9 @@ from transfers.errors import Interrupted, Interruption
 
 PART_CONNECTIONS = 4
 """Parts of one large file, or of one run of its parts, that are moved at once."""
+PARTS_A_READ = 2
+"""Parts that are asked of a store at once, and then read one after another: swift's CPU time for 256 MiB was 2.5 s in
+ranges of 16 MiB, 1.7 s in ranges of 32, 64 or 128 MiB."""
 CHECK_SECONDS = 0.5
 """How often whoever waits for a turn looks whether it is to end."""
 
@@ -98,18 +102,22 @@ class Work:
 class Parts:
     """The allotment of a file's parts: those that the sink has already, with the right bytes, are not moved again.
 
-    Whoever takes a part has its turn until it is finished or released.
+    Whoever takes a part gets the one behind it next, and has its turn until both are finished, or one is released:
+    what is asked of a store in one read is read without a pause.
     """
 
     def __init__(self, parts: list[Part], source: Source, sink: TreeSink, watch: Watch, work: Work) -> None:
         self._parts = iter(parts)
+        self._mine: dict[int, list[Part]] = {}
+        """What each thread gets next."""
         self._lock = threading.Lock()
         self._source, self._sink, self._watch, self._work = source, sink, watch, work
         self._stored = frozenset(sink.stored_parts()) if work.alone else None
 
     def take(self) -> Part | None:
         """The next part that is not there."""
-        self._work.wait_for_turn()
+        if not self._mine.get(threading.get_ident()):
+            self._work.wait_for_turn()
         part = None
         try:
             part = self._next_missing()
@@ -119,8 +127,9 @@ class Parts:
         return part
 
     def finish(self, part: Part) -> None:  # noqa: ARG002 - the sink knows
-        """End the turn."""
-        self._work.end_turn()
+        """End the turn, unless there is more to read at once."""
+        if not self._mine.get(threading.get_ident()):
+            self._work.end_turn()
 
     def release(self, part: Part) -> None:  # noqa: ARG002 - the next run asks the sink
         """End the turn."""
@@ -128,14 +137,20 @@ class Parts:
 
     def _next_missing(self) -> Part | None:
         while True:
-            with self._lock:
-                part = next(self._parts, None)
+            part = self._next()
             if part is None:
                 return None
             self._watch.check()
             if not self._is_there(part):
                 return part
             self._watch.noted(part.number, part.size or 0)
+
+    def _next(self) -> Part | None:
+        with self._lock:
+            mine = self._mine.setdefault(threading.get_ident(), [])
+            if not mine:
+                mine.extend(itertools.islice(self._parts, PARTS_A_READ))
+            return mine.pop(0) if mine else None
 
     def _is_there(self, part: Part) -> bool:
         if self._stored is not None and part.number not in self._stored:
@@ -144,6 +159,82 @@ class Parts:
 
     def _reading(self, part: Part) -> Callable[[], str]:
         return lambda: part_md5(self._source, part, self._watch.check)
+
+
+class LongReads:
+    """A source in a store that is asked for `PARTS_A_READ` parts of a run at once, by a thread that reads all of them.
+
+    What a thread leaves unread is broken off, by its next `open` or by `close`.
+    """
+
+    def __init__(self, source: Source, plan: Plan, first: int, last: int) -> None:
+        """`first` and `last` are the numbers of the run's outermost parts."""
+        self._source, self._plan, self._first, self._last = source, plan, first, last
+        self._kept: dict[int, _LongRead] = {}
+        """What is open between two parts, by the thread that it is for."""
+
+    def stat(self) -> SourceInfo:
+        """As the source tells it."""
+        return self._source.stat()
+
+    @contextmanager
+    def open(self, offset: int, end: int | None) -> Iterator[Reader]:
+        """The source's bytes from there, out of what this thread has open if that goes on just there."""
+        thread = threading.get_ident()
+        read = self._kept.pop(thread, None)
+        if read is None or read.position != offset:
+            if read is not None:
+                read.close()
+            read = _LongRead(self._source, offset, self._end_of_read(offset))
+        read.end = end
+        try:
+            yield read
+        except BaseException:
+            read.close()
+            raise
+        if read.position == end and read.has_more:
+            self._kept[thread] = read
+        else:
+            read.close()
+
+    def abort(self) -> None:
+        """End all reading, where the source can."""
+        if isinstance(self._source, Abortable):
+            self._source.abort()
+
+    def close(self) -> None:
+        """Break off what nobody reads any more."""
+        while self._kept:
+            self._kept.popitem()[1].close()
+
+    def _end_of_read(self, offset: int) -> int | None:
+        number = offset // self._plan.part_size + 1
+        runs_on = PARTS_A_READ - 1 - (number - self._first) % PARTS_A_READ
+        return self._plan.part(min(number + runs_on, self._last)).end
+
+
+class _LongRead:
+    """Bytes of several parts, of which no more are given than up to `end`."""
+
+    def __init__(self, source: Source, offset: int, until: int | None) -> None:
+        self.position = offset
+        self.end: int | None = None
+        self._until = until
+        self._stack = ExitStack()
+        self._reader = self._stack.enter_context(source.open(offset, until))
+
+    @property
+    def has_more(self) -> bool:
+        return self._until is not None and self.position < self._until
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        wanted = len(buffer) if self.end is None else min(len(buffer), self.end - self.position)
+        count = self._reader.readinto(buffer[:wanted]) if wanted else 0
+        self.position += count
+        return count
+
+    def close(self) -> None:
+        self._stack.close()
 
 
 class HashingSource:

@@ -116,6 +116,17 @@ def test_bytes_that_are_not_those_that_were_promised_get_no_name(
     assert list((tmp_path / "here").glob("*")) == []
 
 
+def test_what_somebody_has_put_there_meanwhile_is_kept(sides: Sides, tmp_path: Path) -> None:
+    action, md5s = in_runs(sides)
+    (tmp_path / "here").mkdir(exist_ok=True)
+    (tmp_path / "here/large").write_bytes(b"somebody's")
+    found = sides.loser.find("large")
+    assert found is not None
+    sides.finish(action.facing(found, Verb.CONFLICT), md5s, Work(), all_went_well=True)
+    assert sorted(path.read_bytes() for path in (tmp_path / "here").iterdir()) == sorted([CONTENT, b"somebody's"])
+    assert (tmp_path / "here/large").read_bytes() == CONTENT
+
+
 def test_an_upload_is_held_against_what_was_read(tmp_path: Path) -> None:
     here, cloud = LocalTree(tmp_path, tmp_path.parent / "staging"), MemoryTree()
     (tmp_path / "large").write_bytes(CONTENT)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from sync.moving import CHECK_SECONDS, HashingSource, Parts, Work
+from sync.moving import CHECK_SECONDS, HashingSource, LongReads, Parts, Work
+from transfers.engine.base import Reader
 from transfers.engine.copying import Watch, copy
 from transfers.engine.memory import MemorySource
 from transfers.engine.plan import Part, Plan
@@ -127,6 +130,96 @@ def test_alone_only_parts_that_were_there_are_asked_about(*, alone: bool, asked:
     taken = [part.number for part in iter(given.take, None)]
     assert taken == [1, 3, *range(5, 12)]
     assert tree.asked == asked
+
+
+class Noting(MemorySource):
+    """A source that notes which ranges it is asked for, and which of them are still open."""
+
+    def __init__(self) -> None:
+        super().__init__(CONTENT)
+        self.asked: list[tuple[int, int | None]] = []
+        self.open_now = 0
+
+    @contextmanager
+    def open(self, offset: int, end: int | None) -> Iterator[Reader]:
+        self.asked.append((offset, end))
+        self.open_now += 1
+        try:
+            with super().open(offset, end) as reader:
+                yield reader
+        finally:
+            self.open_now -= 1
+
+
+class TestLongReads:
+    """Of a run of the parts 3 to 7."""
+
+    @staticmethod
+    def read(source: LongReads, number: int, start: int = 0, most: int = 10**6) -> None:
+        part, buffer, content = PLAN.part(number), memoryview(bytearray(333)), b""
+        with source.open(part.offset + start, part.end) as reader:
+            while len(content) < most and (count := reader.readinto(buffer)):
+                content += buffer[:count]
+        assert content == CONTENT[part.offset + start : part.end][: len(content)]
+        assert len(content) == min(most, (part.size or 0) - start)
+
+    @pytest.mark.parametrize(
+        ("numbers", "asked"),
+        [
+            ([3, 4, 5, 6, 7], [(2000, 4000), (4000, 6000), (6000, 7000)]),
+            ([4, 5], [(3000, 4000), (4000, 6000)]),
+            ([3, 5, 4], [(2000, 4000), (4000, 6000), (3000, 4000)]),
+            ([3, 3], [(2000, 4000), (2000, 4000)]),
+            ([7], [(6000, 7000)]),
+        ],
+    )
+    def test_two_parts_are_asked_for_at_once(self, numbers: list[int], asked: list[tuple[int, int]]) -> None:
+        inner = Noting()
+        source = LongReads(inner, PLAN, 3, 7)
+        for number in numbers:
+            self.read(source, number)
+        assert inner.asked == asked
+        assert inner.open_now <= 1
+        source.close()
+        assert inner.open_now == 0
+
+    def test_in_the_midst_of_a_part(self) -> None:
+        inner = Noting()
+        source = LongReads(inner, PLAN, 3, 7)
+        self.read(source, 5, start=600)
+        self.read(source, 6)
+        assert (inner.asked, inner.open_now) == ([(4600, 6000)], 0)
+
+    def test_what_is_left_unread_is_not_gone_on_with(self) -> None:
+        inner = Noting()
+        source = LongReads(inner, PLAN, 3, 7)
+        self.read(source, 3, most=333)
+        assert inner.open_now == 0
+        self.read(source, 4)
+        assert inner.asked == [(2000, 4000), (3000, 4000)]
+
+    def test_whatever_fails_is_closed(self) -> None:
+        inner = Noting()
+        source = LongReads(inner, PLAN, 3, 7)
+        for number in (3, 4):
+            with pytest.raises(ZeroDivisionError):
+                self.fail(source, number)
+            assert inner.open_now == 0
+
+    @staticmethod
+    def fail(source: LongReads, number: int) -> None:
+        with source.open(PLAN.part(number).offset, PLAN.part(number).end):
+            raise ZeroDivisionError
+
+    def test_by_four_connections(self) -> None:
+        inner, sink, watch = Noting(), begun(), Watch(PLAN, {})
+        source = LongReads(inner, PLAN, 1, len(PLAN))
+        allotted = Parts(list(PLAN), MemorySource(CONTENT), sink, watch, Work())
+        copy(source, sink, allotted, watch, connections=4)
+        source.close()
+        sink.complete(len(CONTENT))
+        assert sorted(inner.asked) == [(n * 2000, min((n + 1) * 2000, len(CONTENT))) for n in range(6)]
+        assert inner.open_now == 0
 
 
 class TestHashing:
