@@ -129,7 +129,8 @@ class S3TreeSink(S3Sink):
     def _take_up_known(self, plan: Plan) -> bool:
         """Take part in the upload that this process has at hand, unless it has ended.
 
-        A listing of uploads costs a store as much as one of all their parts: swift 35 ms, against 12 ms for this.
+        To look for it would be one more listing for each run of parts: 39 ms of swift's CPU time, a listing of its
+        parts 36 ms, a part itself 120 ms.
         """
         upload_id = self._known.get(self._key, "")
         stored = _parts_of(Target(self._place, self._key, upload_id)) if upload_id else None
