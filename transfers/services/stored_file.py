@@ -28,12 +28,12 @@ from transfers.tasks import remove_file
 
 MAX_NAME_CHARACTERS = 255
 ROWS_AT_ONCE = 500
-HASHED_LATER_SECONDS = 30
-"""How long the checksums of a file that was kept without them are left to wait: what comes with it is still on its way,
-and needs the processors more (2.7 CPU seconds a GiB)."""
 _RENEWED = ["size", "modified_ns", "md5", "sha256", "crc32", "checksum_error", "verified", "deleted_at"]
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 """What is told where there is none: nothing, a folder, a link that leads nowhere, a socket."""
+HASHED_LATER_SECONDS = 30
+"""How long the checksums of a file that was kept without them are left to wait: what comes with it is still on its way,
+and needs the processors more (2.7 CPU seconds a GiB)."""
 
 
 def visible(*, user: AbstractBaseUser, folder: str | None = None, text: str = "") -> StoredFileQuerySet:
