@@ -98,12 +98,13 @@ class Sides:
                 raise IncompleteFileError("what was begun of the file is gone")
             return self._copy(action, sink, [plan.part(number) for number in range(first, last + 1)], work)
 
-    def finish(self, action: Action, md5s: Sequence[str], work: Work, *, all_went_well: bool) -> Outcome:
+    def finish(self, action: Action, work: Work, md5s: Sequence[str] = (), *, all_went_well: bool) -> Outcome:
         """Make a large file of its parts; where not all went well with them, they are looked at anew.
 
-        `md5s` are those of all parts, in order, as they were read, "" where that is not known; none at all is fine.
+        So they are where the losing side has something else by now, which is not to be replaced unseen. `md5s` are those
+        of all parts, in order, as they were read, "" where that is not known; none at all is fine.
         """
-        if all_went_well and not action.in_danger:  # nobody has looked at what lies there now
+        if all_went_well and not action.in_danger:
             with suppress(IncompleteFileError), self._sink(action) as (sink, description):
                 if sink.join(part_plan(action.size)):
                     return self._publish(action, sink, description, md5s)

@@ -211,7 +211,7 @@ class _Applying:
     def _finish(self, action: Action) -> Outcome | None:
         troubled = Failure.objects.filter(job=self._job, path=action.path)
         md5s = Batch.objects.parts_before(self._batch)
-        outcome = self._sides.finish(self._present(action), md5s, self._work, all_went_well=not troubled.exists())
+        outcome = self._sides.finish(self._present(action), self._work, md5s, all_went_well=not troubled.exists())
         troubled.delete()
         return outcome
 

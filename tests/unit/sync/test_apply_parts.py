@@ -77,7 +77,7 @@ def in_runs(sides: Sides) -> tuple[Action, list[str]]:
 def test_what_was_proved_on_its_way_is_not_read_back(sides: Sides, read_back: list[str], tmp_path: Path) -> None:
     action, md5s = in_runs(sides)
     assert md5s == MD5S
-    outcome = sides.finish(action, md5s, Work(), all_went_well=True)
+    outcome = sides.finish(action, Work(), md5s, all_went_well=True)
     assert isinstance(outcome, Alike)
     assert (outcome.checksum, read_back) == (str(CHECKSUM), [])
     assert (tmp_path / "here/large").read_bytes() == CONTENT
@@ -94,7 +94,7 @@ def test_what_nobody_has_hashed_is_read_back(
     sides: Sides, known: list[str], read_back: list[str], tmp_path: Path
 ) -> None:
     action, _ = in_runs(sides)
-    sides.finish(action, known, Work(), all_went_well=True)
+    sides.finish(action, Work(), known, all_went_well=True)
     assert read_back == ["read back"]
     assert (tmp_path / "here/large").read_bytes() == CONTENT
 
@@ -110,7 +110,7 @@ def test_bytes_that_are_not_those_that_were_promised_get_no_name(
     cloud.damage("large", CONTENT[:100] + b"x" + CONTENT[101:])
     action, md5s = in_runs(sides)
     with pytest.raises(ChecksumMismatchError):
-        sides.finish(action, md5s, Work(), all_went_well=True)
+        sides.finish(action, Work(), md5s, all_went_well=True)
     with pytest.raises(ChecksumMismatchError):
         sides.apply(action, Work())
     assert list((tmp_path / "here").glob("*")) == []
@@ -122,7 +122,7 @@ def test_what_somebody_has_put_there_meanwhile_is_kept(sides: Sides, tmp_path: P
     (tmp_path / "here/large").write_bytes(b"somebody's")
     found = sides.loser.find("large")
     assert found is not None
-    sides.finish(action.facing(found, Verb.CONFLICT), md5s, Work(), all_went_well=True)
+    sides.finish(action.facing(found, Verb.CONFLICT), Work(), md5s, all_went_well=True)
     assert sorted(path.read_bytes() for path in (tmp_path / "here").iterdir()) == sorted([CONTENT, b"somebody's"])
     assert (tmp_path / "here/large").read_bytes() == CONTENT
 
@@ -133,8 +133,8 @@ def test_an_upload_is_held_against_what_was_read(tmp_path: Path) -> None:
     sides = Sides(here, cloud)
     action, _ = in_runs(sides)
     with pytest.raises(ChecksumMismatchError):
-        sides.finish(action, MD5S[::-1], Work(), all_went_well=True)
+        sides.finish(action, Work(), MD5S[::-1], all_went_well=True)
     assert cloud.contents == {}
     again, _ = in_runs(sides)
-    sides.finish(again, MD5S, Work(), all_went_well=True)
+    sides.finish(again, Work(), MD5S, all_went_well=True)
     assert cloud.contents == {"large": CONTENT}
