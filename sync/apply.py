@@ -101,8 +101,8 @@ class Sides:
     def finish(self, action: Action, work: Work, md5s: Sequence[str] = (), *, all_went_well: bool) -> Outcome:
         """Make a large file of its parts; where not all went well with them, they are looked at anew.
 
-        So they are where the losing side has something else by now, which is not to be replaced unseen. `md5s` are those
-        of all parts, in order, as they were read, "" where that is not known; none at all is fine.
+        So they are where the losing side has something else by now, which is not to be replaced unseen. `md5s` are
+        those of all parts, in order, as they were read, "" where that is not known; none at all is fine.
         """
         if all_went_well and not action.in_danger:
             with suppress(IncompleteFileError), self._sink(action) as (sink, description):
