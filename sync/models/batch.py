@@ -18,6 +18,18 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         """Those that are to be done and that nobody is at."""
         return self.filter(leases.free(), is_done=False)
 
+    def parts_before(self, finishing: Batch) -> list[str]:
+        """The MD5s of all parts of the large file that this batch is to finish; nothing unless all runs have theirs."""
+        md5s: list[str] = []
+        runs = self.filter(job=finishing.job, number__lt=finishing.number, is_done=True).order_by("-number")
+        for first, last, told in runs.values_list("first_part", "last_part", "part_md5s").iterator():
+            if first is None or last is None or len(told) != last - first + 1:
+                return []
+            md5s = told + md5s
+            if first == 1:
+                return md5s
+        return []
+
     def take(self, job: Job, stage: int, owner: str) -> Batch | None:
         """The first batch of the job's stage that nobody has, as the owner's; None when there is none.
 
@@ -45,6 +57,9 @@ class Batch(leases.LeasedRow):
     actions = models.JSONField(help_text="As the plan made them.")
     first_part = models.PositiveIntegerField(null=True, help_text="Of a large file: the first of the parts to bring.")
     last_part = models.PositiveIntegerField(null=True)
+    part_md5s = models.JSONField(
+        default=list, help_text="What the parts that were brought have; empty text of those that nobody has read whole."
+    )
     current_files = models.JSONField(default=list)
     is_done = models.BooleanField(default=False)
     files_done = models.PositiveIntegerField(default=0)

@@ -15,9 +15,10 @@ from django.db import connections, transaction
 from django.db.models import Min
 
 from sync import places
-from sync.apply import Alike, Gone, Outcome, Sides, Work
+from sync.apply import Alike, Gone, Outcome
 from sync.models import Batch, Failure, Job, ManifestEntry
 from sync.models.job import Desired, JobState, Phase
+from sync.moving import Work
 from sync.plan import Action, Verb, from_json
 from sync.tasks.batches import FINISH, bytes_of
 from sync.tasks.legs import Leg
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LANES = 2
+LANES = 3
 """Batches that one process works on at once, so that the end of one does not leave connections idle."""
 ATTEMPTS = 5
 """How often a file is tried within one sync."""
@@ -74,13 +75,15 @@ def work_off(leg: Leg, *, holds: Callable[[], bool] | None = None) -> None:
     noted at the job, for its holder to see.
     """
     failures: list[BaseException] = []
+    turns, bell = threading.BoundedSemaphore(settings.ENVIRONMENT.sync_connections), _Bell()
 
     def lane() -> None:
         try:
-            _Lane(leg, holds).run()
+            _Lane(leg, holds, turns, bell).run()
         except BaseException as error:  # noqa: BLE001 - raised again below, by the thread that waits
             failures.append(error)
         finally:
+            bell.ring()
             connections.close_all()
 
     threads = [threading.Thread(target=lane, name=f"lane-{number}", daemon=True) for number in range(LANES)]
@@ -92,25 +95,46 @@ def work_off(leg: Leg, *, holds: Callable[[], bool] | None = None) -> None:
         raise failures[0]
 
 
+class _Bell:
+    """Wakes those who found nothing to do, as soon as one of their process has done something."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Condition()
+        self.times = 0
+
+    def ring(self) -> None:
+        """Wake all."""
+        with self._rung:
+            self.times += 1
+            self._rung.notify_all()
+
+    def wait(self, times: int) -> None:
+        """Wait until it has rung more often than so, or long enough to look what other processes have done."""
+        with self._rung:
+            self._rung.wait_for(lambda: self.times != times, LOOK_SECONDS)
+
+
 class _Lane:
     """One after another of a job's batches."""
 
-    def __init__(self, leg: Leg, holds: Callable[[], bool] | None) -> None:
+    def __init__(self, leg: Leg, holds: Callable[[], bool] | None, turns: threading.Semaphore, bell: _Bell) -> None:
         self._leg, self._holds = leg, holds
-        self._sides = leg.sides
+        self._turns, self._bell = turns, bell
 
     def run(self) -> None:
         while self._goes_on():
+            rung = self._bell.times
             stage = self._stage()
             if stage is None:
                 return
             batch = Batch.objects.take(self._leg.job, stage, leases.new_owner())
             if batch is not None:
-                _Applying(self._leg, self._sides, batch).run()
+                _Applying(self._leg, batch, self._turns).run()
+                self._bell.ring()
             elif self._holds is None:
                 return
             else:
-                time.sleep(LOOK_SECONDS)
+                self._bell.wait(rung)
 
     def _goes_on(self) -> bool:
         return not running.draining() and (self._holds is None or self._holds())
@@ -124,18 +148,19 @@ class _Lane:
 class _Applying:
     """One worker's hold of one batch."""
 
-    def __init__(self, leg: Leg, sides: Sides, batch: Batch) -> None:
-        self._leg, self._sides, self._batch = leg, sides, batch
+    def __init__(self, leg: Leg, batch: Batch, turns: threading.Semaphore) -> None:
+        self._leg, self._sides, self._batch = leg, leg.sides, batch
         self._job = leg.job
-        self._work = Work()
+        self._taken_over = batch.lease_epoch > 1
+        self._work = Work(turns, alone=not self._taken_over and leg.job.lease_epoch == 1)
         self._lock = threading.Lock()
         self._outcomes: list[tuple[Action, Outcome | None]] = []
         self._failed: list[Failure] = []
+        self._part_md5s: list[str] = []
         self._current: dict[str, None] = {}
         self._files_done, self._bytes_done = 0, 0
         self._noted = time.monotonic()
         self._in_a_row = 0
-        self._taken_over = batch.lease_epoch > 1
 
     def run(self) -> None:
         """Do the batch, or as much of it as one may; what was done is written down in any case."""
@@ -165,7 +190,7 @@ class _Applying:
             self._all(actions)
 
     def _all(self, actions: list[Action]) -> None:
-        width = max(1, settings.ENVIRONMENT.sync_connections // LANES)
+        width = max(1, settings.ENVIRONMENT.sync_connections // 2)  # more than its share: others may have none to do
         with ThreadPoolExecutor(width, thread_name_prefix="file") as pool:
             try:
                 for done in as_completed([pool.submit(self._one, action, self._apply) for action in actions]):
@@ -180,12 +205,13 @@ class _Applying:
 
     def _bring_parts(self, action: Action) -> Outcome | None:
         first, last = self._batch.first_part or 1, self._batch.last_part or 1
-        self._sides.bring_parts(action, first, last, self._work)
+        self._part_md5s = self._sides.bring_parts(action, first, last, self._work)
         return None
 
     def _finish(self, action: Action) -> Outcome | None:
         troubled = Failure.objects.about(self._job, action.path)
-        outcome = self._sides.finish(self._present(action), self._work, all_went_well=not troubled.exists())
+        md5s = Batch.objects.parts_before(self._batch)
+        outcome = self._sides.finish(self._present(action), self._work, md5s, all_went_well=not troubled.exists())
         troubled.delete()
         return outcome
 
@@ -272,7 +298,8 @@ class _Applying:
             failed, self._failed = self._failed, []
             self._noted = time.monotonic()
             numbers = {"files_done": self._files_done, "bytes_done": self._bytes_noted()}
-        self._write(outcomes, failed, {**numbers, "bytes_moving": 0, "is_done": True} if is_last else numbers)
+        ended = {"bytes_moving": 0, "is_done": True, "part_md5s": self._part_md5s}
+        self._write(outcomes, failed, {**numbers, **ended} if is_last else numbers)
 
     def _bytes_noted(self) -> int:
         parts = self._batch.first_part is not None

@@ -28,8 +28,8 @@ MAX_BYTES = 8 * SMALL_BYTES
 """What a batch has at most, in small files; a large one has a batch to itself."""
 SPLIT_BYTES = 256 * 2**20
 """A file from this size on is brought by several workers at once."""
-PARTS_AT_ONCE = 16
-"""Parts that one worker takes of such a file."""
+PARTS_AT_ONCE = 8
+"""Parts that one worker takes of such a file at once."""
 ROWS_AT_ONCE = 50
 NOTES_AT_ONCE = 1000
 """When what only the manifest, or the list of failures, hears of is written down: a plan may have nothing else."""

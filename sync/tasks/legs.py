@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from transfers.engine.tree.base import Entry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Leg:
     """One way: from a winning to a losing tree."""
 
@@ -32,9 +33,9 @@ class Leg:
             return Direction.COPY
         return Direction.UP if self.job.up else Direction.DOWN
 
-    @property
+    @functools.cached_property
     def sides(self) -> Sides:
-        """Its trees."""
+        """Its trees, the same for the plan and all who apply it: what one has found out of a file the others know."""
         case = self.job.case
         local = places.local_tree(case)
         if self.phase == Phase.COPYING:

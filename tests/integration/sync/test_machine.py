@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from sync import apply
-from sync.apply import Alike, Gone, Sides, Work
+from sync.apply import Alike, Gone, Sides
+from sync.moving import Work
 from sync.plan import Action, Known, Stage, Verb, plan
 from tests import battery
 from transfers.engine.tree import base

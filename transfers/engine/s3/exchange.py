@@ -87,7 +87,11 @@ def exchange(place: S3Place, request: Request) -> Answer:
     What may pass (SlowDown, other 5xx, resets, time-outs) is tried again, later each time. Raises what `FOREIGN` has, a
     refusal as botocore's own ClientError.
 
-    Signed by botocore and sent on its connections, because a call of boto3's takes MEASURED as long.
+    Signed by botocore and sent on its connections, because a call of boto3's takes 2.6 to 4 times as long. On 8
+    threads, in ms of wall and CPU time, at a server that answers at once (`benchmarks.s3_clients`, a busy machine):
+    a PUT of 4 KiB 0.59 and 0.55, boto3's 1.54 and 1.26, presigned by it and sent by urllib3 1.16 and 0.91, obstore's
+    0.12 and 0.06; a page of a listing 10 and 6, boto3's 126 and 117, obstore's 7 and 4. But obstore sends no
+    Content-MD5, so that no store can refuse bytes that were changed on their way.
     """
     began = time.monotonic()
     attempt = 0

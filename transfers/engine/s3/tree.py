@@ -36,6 +36,8 @@ from transfers.errors import (
 
 MTIME_NAME = "mtime"
 """Under this name an object's metadata has seconds since the epoch, with nanoseconds behind a point, as with rclone."""
+DESCRIBED = 64
+"""Files whose descriptions are kept: more than are ever brought at once."""
 _SECOND_NS = 10**9
 _MTIME = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?")
 _EMPTY_MD5 = md5_of([])
@@ -54,6 +56,10 @@ class S3Tree:
         if not place.key_prefix:
             raise FolderUnusableError(f"a tree needs a folder of its own in {place}")
         self._place = place
+        self._uploads: dict[str, str] = {}
+        """The ids of unfinished uploads, by key, that this has begun or found."""
+        self._described: dict[tuple[str, str], Description] = {}
+        """What was told of files, by path and version, the last of them."""
 
     def entries(self) -> Iterator[Entry]:
         """Everything below the prefix, by listings alone; any SourceError."""
@@ -95,10 +101,15 @@ class S3Tree:
 
     def describe(self, entry: Entry) -> Description:
         """The time and the checksum that it was given; SourceChangedError, and any other SourceError."""
+        if (known := self._described.get((entry.path, entry.version))) is not None:
+            return known  # whoever brings a run of its parts asks again, and reads this version only
         found = find_object(self._place, self._place.key(entry.path), source_failures)
         if found is None or found.version != entry.version:
             raise SourceChangedError(f"the object in {self._place} was replaced or removed")
-        return Description(_mtime_ns(found.metadata), found.checksum)
+        if len(self._described) >= DESCRIBED:
+            self._described.clear()
+        told = self._described[entry.path, entry.version] = Description(_mtime_ns(found.metadata), found.checksum)
+        return told
 
     def write(self, path: str, content: Content, replaced: Entry | None) -> Entry:
         """Put a small file; ChangedElsewhereError when something else lies there, and any SinkError."""
@@ -112,7 +123,14 @@ class S3Tree:
         """The same for a large file, part by part."""
         self._check(path)
         metadata = _mtime(description.mtime_ns)
-        return S3TreeSink(self._place, path, source_version=source_version, metadata=metadata, replaced=replaced)
+        return S3TreeSink(
+            self._place,
+            path,
+            source_version=source_version,
+            metadata=metadata,
+            replaced=replaced,
+            known=self._uploads,
+        )
 
     def make_folder(self, path: str) -> Entry:
         """Put the object that stands for an empty folder."""

@@ -16,6 +16,7 @@ from transfers.engine.s3.source import S3Source
 from transfers.engine.s3.uploads import (
     Target,
     abort_upload,
+    begin_upload,
     complete_upload,
     etags_made_of,
     list_parts,
@@ -34,12 +35,21 @@ class S3TreeSink(S3Sink):
     """
 
     def __init__(
-        self, place: S3Place, path: str, *, source_version: str, metadata: Mapping[str, str], replaced: Entry | None
+        self,
+        place: S3Place,
+        path: str,
+        *,
+        source_version: str,
+        metadata: Mapping[str, str],
+        replaced: Entry | None,
+        known: dict[str, str],
     ) -> None:
+        """`known` has upload ids by key, of uploads that this process has begun or found: a hint, and no more."""
         generation = hashlib.sha256(source_version.encode(errors="backslashreplace")).hexdigest()
         super().__init__(place, place.key(path), generation=generation, metadata=metadata)
         self._path = path
         self._replaced = replaced
+        self._known = known
         self._stored: dict[int, StoredPart] = {}
         """What the store listed when this began, less what turned out wrong, and what was stored since."""
         self._proved: dict[int, str] | None = None
@@ -56,13 +66,14 @@ class S3TreeSink(S3Sink):
             return
         self._published = self._find_published(plan.size)
         if not self._published:
-            self._start()
-            self._is_ours = True
+            target = begin_upload(self._place, self._key, self._content_type, self._metadata)  # all others are aborted
+            self._upload_id, self._is_ours = target.upload_id, True
+            self._known[self._key] = target.upload_id
 
     def join(self, plan: Plan) -> bool:
-        """Take part in the newest upload."""
+        """Take part in the newest upload, which is the one that the tree knows of for as long as it is there."""
         self._reset(plan)
-        return self._take_up(plan, fewest=0, alone=False)
+        return self._take_up_known(plan) or self._take_up(plan, fewest=0, alone=False)
 
     def stored_parts(self) -> dict[int, StoredPart]:
         """What was stored when this sink began or joined, and what it stored since."""
@@ -99,6 +110,7 @@ class S3TreeSink(S3Sink):
     def publish(self, size: int) -> Entry:
         """Have the store make the object, in place of nothing but what it replaces; may be repeated after a crash."""
         self.complete(size)
+        self._known.pop(self._key, None)
         found = self._published_object()
         if found.size != size or (self._versions.isdisjoint({found.version}) and GENERATION not in found.metadata):
             raise ChangedElsewhereError(f"what was written to {self._place} was replaced at once")
@@ -114,6 +126,20 @@ class S3TreeSink(S3Sink):
         self._upload_id, self._stored, self._versions, self._is_ours = "", {}, set(), False
         self._metadata = {**self._metadata, PART_SIZE_NAME: str(plan.part_size)}
 
+    def _take_up_known(self, plan: Plan) -> bool:
+        """Take part in the upload that this process has at hand, unless it has ended.
+
+        To look for it would be one more listing for each run of parts: 39 ms of swift's CPU time, a listing of its
+        parts 36 ms, a part itself 120 ms.
+        """
+        upload_id = self._known.get(self._key, "")
+        stored = _parts_of(Target(self._place, self._key, upload_id)) if upload_id else None
+        if stored is None or not fits(stored, plan):
+            self._known.pop(self._key, None)
+            return False
+        self._upload_id, self._stored = upload_id, stored
+        return True
+
     def _take_up(self, plan: Plan, *, fewest: int, alone: bool) -> bool:
         for upload in uploads_of(self._place, self._key):
             target = Target(self._place, self._key, upload.upload_id)
@@ -122,6 +148,8 @@ class S3TreeSink(S3Sink):
                 self._upload_id, self._stored = upload.upload_id, stored
             elif alone:
                 abort_upload(target)
+        if self._upload_id:
+            self._known[self._key] = self._upload_id
         return bool(self._upload_id)
 
     def _begun_plan(self) -> Plan:

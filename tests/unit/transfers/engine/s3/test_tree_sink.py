@@ -16,11 +16,17 @@ from tests.s3.scripted import refusal
 from tests.servers import REPOSITORY
 from transfers.engine.plan import Plan
 from transfers.engine.s3 import S3Place, S3Tree, sweep, unfinished_uploads
-from transfers.engine.s3.client import streaming_client
+from transfers.engine.s3.client import client, streaming_client
 from transfers.engine.s3.tree_sink import S3TreeSink
 from transfers.engine.s3.uploads import begin_upload, multipart_etag
 from transfers.engine.tree.base import Content, Description, Entry, checksum_of_parts, md5_of
-from transfers.errors import ChangedElsewhereError, FolderUnusableError, IncompleteFileError, SinkError
+from transfers.errors import (
+    ChangedElsewhereError,
+    FolderUnusableError,
+    IncompleteFileError,
+    SinkError,
+    SourceChangedError,
+)
 
 pytestmark = pytest.mark.usefixtures("s3_credentials", "short_pauses")
 
@@ -106,6 +112,22 @@ def sent_parts(swift: S3Server) -> Iterator[list[int]]:
     events.unregister("before-send.s3.UploadPart", note)
 
 
+@pytest.fixture
+def listings(store: S3Server) -> Iterator[list[str]]:
+    """Every time that the store is asked for unfinished uploads, or for the parts of one."""
+    asked: list[str] = []
+
+    def note(model: object, **_: object) -> None:
+        asked.append(model.name)  # type: ignore[attr-defined]
+
+    events = client(store.place()).meta.events
+    for name in ("ListMultipartUploads", "ListParts"):
+        events.register(f"before-call.s3.{name}", note)
+    yield asked
+    for name in ("ListMultipartUploads", "ListParts"):
+        events.unregister(f"before-call.s3.{name}", note)
+
+
 class TestAfterAKill:
     def test_another_process_sends_only_what_is_missing(self, swift: S3Server, sent_parts: list[int]) -> None:
         tree, place = new_tree(swift)
@@ -185,6 +207,58 @@ class TestTakingUp:
             assert sink.checksum() == checksum_of_parts([md5_of([content])], 200)
             sink.publish(100)
             assert store.content(place.key("large")) == content
+
+
+class TestWhatTheTreeKnows:
+    """A tree finds again, without a listing of uploads, what one of its sinks has begun or found."""
+
+    def test_an_upload_that_it_has_begun(self, store: S3Server, listings: list[str]) -> None:
+        tree, _ = new_tree(store)
+        first, second = begun(tree), sink_for(tree)
+        assert listings == ["ListMultipartUploads"]
+        bring(first, 2)
+        assert second.join(PLAN)
+        assert (second.upload_id, list(second.stored_parts())) == (first.upload_id, [2])
+        assert listings == ["ListMultipartUploads", "ListParts"]
+
+    def test_an_upload_that_it_has_found(self, store: S3Server, listings: list[str]) -> None:
+        tree, place = new_tree(store)
+        first = begun(tree)
+        bring(first, 2)
+        other = S3Tree(place)
+        assert sink_for(other).join(PLAN)
+        listings.clear()
+        assert sink_for(other).join(PLAN)
+        assert listings == ["ListParts"]
+
+    def test_one_that_somebody_else_has_ended(self, store: S3Server) -> None:
+        tree, place = new_tree(store)
+        begun(tree)
+        others = begun(S3Tree(place))
+        bring(others, 3)
+        second = sink_for(tree)
+        assert second.join(PLAN)
+        assert (second.upload_id, list(second.stored_parts())) == (others.upload_id, [3])
+        others.abort()
+        assert not sink_for(tree).join(PLAN)
+
+    def test_one_that_is_published(self, store: S3Server) -> None:
+        tree, _ = new_tree(store)
+        sink = begun(tree)
+        bring_missing(sink)
+        sink.publish(len(CONTENT))
+        assert not sink_for(tree).join(PLAN)
+
+    def test_a_description_is_asked_for_once(self, store: S3Server) -> None:
+        tree, place = new_tree(store)
+        entry = tree.write("a", Content(b"one", md5_of([b"one"]), MTIME_NS), None)
+        told = tree.describe(entry)
+        store.plain.delete_object(Bucket=BUCKET, Key=place.key("a"))
+        assert tree.describe(entry) == told
+        with pytest.raises(SourceChangedError):
+            S3Tree(place).describe(entry)
+        with pytest.raises(SourceChangedError):
+            tree.read(entry)
 
 
 class TestTrust:
