@@ -41,8 +41,10 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 1.0
 """How often progress is told."""
-CHECKSUMS_SECONDS = 1.0
+CHECKSUMS_SECONDS = 0.5
 """How often it is looked whether the checksums of all files are known."""
+CHECKSUMS_PATIENCE_SECONDS = 3.0
+"""How long a job keeps its thread for that: whoever takes the checksums needs one, too."""
 MAX_FRUITLESS = 5
 """Attempts that end the same way before a job fails."""
 CONNECTIONS = 2
@@ -99,7 +101,9 @@ class _Zipping:
 
     def _work(self) -> None:
         self._note(started_at=Coalesce("started_at", Now()), message="looking at the files")
-        self._await_checksums()
+        if not self._all_proved():
+            self.job.hand_back(delay_seconds=CHECKSUMS_SECONDS, message="taking checksums")
+            return
         for item in list(self.order.items.to_compress()):
             self._compress(item)
         while (layout := layout_of(self.order)).count and not self._made(layout):
@@ -107,13 +111,15 @@ class _Zipping:
         if self._complete(layout):
             tidy(self.job.pk)
 
-    def _await_checksums(self) -> None:
-        """Look at the files until the CRC-32 of each that is there is known; other workers take those that are not."""
+    def _all_proved(self) -> bool:
+        """Look at the files, for a moment, until the CRC-32 of each that is there is known; others take those."""
+        patience = time.monotonic() + CHECKSUMS_PATIENCE_SECONDS
         while True:
             check_items(self.order, settings.ENVIRONMENT.order_max_bytes, job=self.job)
             if not self.order.items.unproved().exists():
-                return
-            self._note(message="taking checksums")
+                return True
+            if time.monotonic() > patience:
+                return False
             self._ended.wait(CHECKSUMS_SECONDS)
             self._check()
 

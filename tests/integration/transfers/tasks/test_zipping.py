@@ -222,7 +222,8 @@ def test_a_file_that_is_there_again_is_in_the_next_zip(lister: User) -> None:
 # Checksums ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_zip_waits_for_checksums(lister: User) -> None:
+def test_a_zip_waits_for_checksums(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipping, "CHECKSUMS_PATIENCE_SECONDS", 0.0)
     file = ready_file(lister, "a.bin", crc32="", sha256="")
     job = work(started(ordered(lister, file)))
     assert (job.state, job.message, job.fruitless_attempts) == (ListJobState.QUEUED, "taking checksums", 0)
