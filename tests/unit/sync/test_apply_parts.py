@@ -49,11 +49,11 @@ def sides(cloud: Promising, tmp_path: Path) -> Sides:
 def read_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every time that a sink reads back what it has."""
     times: list[str] = []
-    as_it_is: Callable[[LocalTreeSink], Checksum] = LocalTreeSink.checksum
+    as_it_is: Callable[[LocalTreeSink, int | None], Checksum] = LocalTreeSink.checksum
 
-    def noted(sink: LocalTreeSink) -> Checksum:
+    def noted(sink: LocalTreeSink, part_size: int | None = None) -> Checksum:
         times.append("read back")
-        return as_it_is(sink)
+        return as_it_is(sink, part_size)
 
     monkeypatch.setattr(LocalTreeSink, "checksum", noted)
     return times
