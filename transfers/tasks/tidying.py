@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import structlog
 from celery import shared_task
 
@@ -19,7 +21,7 @@ def tidy_zip(job_id: str) -> None:
     tidy(job_id)
 
 
-def tidy(job_id: object) -> None:
+def tidy(job_id: uuid.UUID | str) -> None:
     """Remove what the job has left, if it has ended; where it cannot be done now, the sweeper has it done later.
 
     Nobody else uses these places: an order that is started again has a job, and with it places, of its own. Where there
