@@ -83,6 +83,7 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.BodyCutOffError: HTTPStatus.BAD_REQUEST,
     errors.SourceBusyError: HTTPStatus.BAD_GATEWAY,
     errors.SourceRefusedError: HTTPStatus.BAD_GATEWAY,
+    errors.SourceGoneError: HTTPStatus.BAD_GATEWAY,
     errors.SourceChangedError: HTTPStatus.BAD_GATEWAY,
     errors.SourceProtocolError: HTTPStatus.BAD_GATEWAY,
     errors.RangesContradictError: HTTPStatus.BAD_GATEWAY,

@@ -24,10 +24,12 @@ UNAUTHORIZED = 4401
 """The code that a socket is closed with when its credentials are valid no more."""
 SNAPSHOT_SECONDS = 15.0
 """How often the present state is sent again: whatever frame was lost, an end too, is made up for by the next one."""
+FILTERS = ("cid", "fid", "jobId", "orderId")
+"""Parameters that narrow what a listener is told: `?fid=film-1`, `?orderId=…`."""
 
 
 class EventsConsumer(AsyncWebsocketConsumer):
-    """Events of the user's transfers and tasks (staff: everybody's), narrowed by `?cid=` and `?fid=`.
+    """Events of the user's transfers and tasks (staff: everybody's), narrowed by what FILTERS names.
 
     Each frame is a JSON array of two: the event's name, and a string that holds the event as JSON. The socket is
     closed when `scope["carryon_still_valid"]` says that its user may listen no more.
@@ -38,7 +40,7 @@ class EventsConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Join first and look then, so that nothing falls between."""
         query = parse_qs(self.scope["query_string"].decode("latin-1"))
-        self.filters = {name: query[name][0] for name in ("cid", "fid") if query.get(name)}
+        self.filters = {name: query[name][0] for name in FILTERS if query.get(name)}
         user = self.scope["user"]
         self.group = progress.EVERYBODY if user.is_staff else progress.group_of(user.pk)
         await self.channel_layer.group_add(self.group, self.channel_name)
@@ -94,9 +96,11 @@ class EventsConsumer(AsyncWebsocketConsumer):
 
     def _snapshot(self) -> list[ProgressEvent]:
         user = self.scope["user"]
-        events = downloads.snapshot(user=user, **{"cid": "", "fid": "", **self.filters})
-        events += [event for event in orders.snapshot(user=user) if event.matches(self.filters)]
-        return events + progress.others(user=user, filters=self.filters)
+        asked = {name: self.filters.get(name, "") for name in ("cid", "fid")}
+        events = downloads.snapshot(user=user, **asked) + orders.snapshot(user=user)
+        return [event for event in events if event.matches(self.filters)] + progress.others(
+            user=user, filters=self.filters
+        )
 
     async def _tell(self, event: ProgressEvent) -> None:
         """Send a frame, unless it says less than the end that was told of the same transfer."""

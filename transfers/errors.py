@@ -41,6 +41,7 @@ CarryonError
     │   │   └── BodyCutOffError                 a request's body ended before its end
     │   ├── SourceBusyError             408, 425, 429, 5xx; may say when to come back
     │   ├── SourceRefusedError          any other 4xx, a redirect that leads nowhere
+    │   │   └── SourceGoneError             there is no such file, or object, of ours any more
     │   ├── SourceChangedError          its validator or size is not the one we began with
     │   ├── SourceProtocolError         an answer that contradicts HTTP or itself
     │   │   └── RangesContradictError       a range that is not the one that was asked for
@@ -367,6 +368,12 @@ class SourceRefusedError(SourceError):
     """The source will not give the file, however often it is asked."""
 
     code = "source_refused"
+
+
+class SourceGoneError(SourceRefusedError):
+    """The place where the file lay, a folder or a store of ours, has none of this name."""
+
+    code = "source_gone"
 
 
 class SourceChangedError(SourceError):

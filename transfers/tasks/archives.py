@@ -16,6 +16,7 @@ from transfers.errors import (
     Interrupted,
     Interruption,
     SourceChangedError,
+    SourceGoneError,
     TransferError,
 )
 from transfers.models import ListJob, Order, OrderItem, StoredFile
@@ -151,7 +152,9 @@ def failure_by(order: Order, number: int, error: TransferError) -> dict[int, Fai
         raise error
     item = order.items.get(number=number)
     failure = _failure_of(order, item, _file_of(item))
-    return {number: failure or Failure(FailureCode.UNKNOWN_ERROR, error.message)}
+    is_lost = isinstance(error, (SourceChangedError, SourceGoneError))
+    code = FailureCode.NOT_FOUND if is_lost else FailureCode.UNKNOWN_ERROR
+    return {number: failure or Failure(code, error.message)}
 
 
 def deflated_location(job: ListJob, item: OrderItem) -> str:

@@ -11,7 +11,7 @@ from stat import S_ISREG
 from transfers.engine.base import CHUNK_BYTES, Reader, SourceInfo, Validator, ValidatorKind
 from transfers.engine.local.disk import write_all
 from transfers.engine.local.moving import move_in_kernel
-from transfers.errors import SourceChangedError, SourceInterruptedError, SourceRefusedError
+from transfers.errors import SourceChangedError, SourceGoneError, SourceInterruptedError, SourceRefusedError
 
 
 class LocalSource:
@@ -40,7 +40,8 @@ class LocalSource:
         try:
             fileno = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise SourceRefusedError(f"{self._path.name}: {error.strerror}") from error
+            kind = SourceGoneError if isinstance(error, FileNotFoundError) else SourceRefusedError
+            raise kind(f"{self._path.name}: {error.strerror}") from error
         try:
             if not S_ISREG(os.fstat(fileno).st_mode):
                 raise SourceRefusedError(f"{self._path.name}: not a regular file")

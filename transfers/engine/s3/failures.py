@@ -25,6 +25,7 @@ from transfers.errors import (
     SourceBusyError,
     SourceChangedError,
     SourceError,
+    SourceGoneError,
     SourceInterruptedError,
     SourceProtocolError,
     SourceRefusedError,
@@ -149,6 +150,8 @@ def source_failure(error: BaseException, place: S3Place) -> SourceError:
         return SourceChangedError(f"the file was changed: {told}")
     if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR or code_of(error) in _BUSY_NAMES:
         return SourceBusyError(told, _retry_after_seconds(error))
+    if is_gone(error):
+        return SourceGoneError(told)
     if status >= HTTPStatus.MULTIPLE_CHOICES or isinstance(error, (*_NO_CREDENTIALS, *_MISCONFIGURED)):
         return SourceRefusedError(told)
     if isinstance(error, _UNREACHABLE):

@@ -130,7 +130,7 @@ FAILURES: dict[str, tuple[Callable[[StoredFile], None], str]] = {
     "anothers-now": (give_away, "UNAUTHORIZED"),
     "a-folder-in-its-place": (make_unreadable, "UNKNOWN_ERROR"),
     "cannot-be-hashed": (cannot_be_hashed, "UNKNOWN_ERROR"),
-    "rotten": (rot, "UNKNOWN_ERROR"),
+    "rotten": (rot, "NOT_FOUND"),
     "over-the-limit": (grow, "EXCEEDS_SIZE_LIMIT"),
 }
 
@@ -162,11 +162,11 @@ def test_a_file_that_is_compressed_and_fails(lister: User) -> None:
     rot_text(bad)
     delete(gone)
     job = work(started(order))
-    assert failures(order) == ["", "UNKNOWN_ERROR", "NOT_FOUND"]
+    assert failures(order) == ["", "NOT_FOUND", "NOT_FOUND"]
     assert zip_of(job) == {"1.txt": TEXT + b"1"}
     assert job.stored_file is not None
     assert job.stored_file.size < len(TEXT) // 10
-    assert on_list(lister) == [bad.pk, gone.pk]
+    assert on_list(lister) == [gone.pk, bad.pk], "what is gone shows before anything is compressed"
     assert made_files() == [f"{lister.pk}/{job.pk}.zip"]
 
 

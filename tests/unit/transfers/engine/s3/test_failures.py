@@ -25,6 +25,7 @@ from transfers.errors import (
     SourceBusyError,
     SourceChangedError,
     SourceError,
+    SourceGoneError,
     SourceInterruptedError,
     SourceProtocolError,
     SourceRefusedError,
@@ -121,8 +122,9 @@ def test_what_a_refusal_of_bytes_means(status: int, code: str, kind: type[Carryo
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
-        (404, "NoSuchKey", SourceRefusedError),
-        (404, "404", SourceRefusedError),
+        (404, "NoSuchKey", SourceGoneError),
+        (404, "404", SourceGoneError),
+        (404, "NoSuchBucket", SourceRefusedError),
         (403, "AccessDenied", SourceRefusedError),
         (412, "PreconditionFailed", SourceChangedError),
         (416, "InvalidRange", SourceChangedError),
