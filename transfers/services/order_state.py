@@ -1,12 +1,18 @@
-"""Where an order stands, in one look: its last job, its zip, and the files that are not in it."""
+"""Where an order stands, in one look, and what operators may have done with its job."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.db.models.functions import Now
+
+from transfers.errors import JobEndedError
 from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobState
+from transfers.models.selection import Selection
+from transfers.services import download_list as lists
+from transfers.services import order as orders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +51,16 @@ def failures(*, order: Order, after: int | None, page_size: int) -> FailurePage:
     found = list((rows if after is None else rows.filter(number__gt=after))[: page_size + 1])
     shown = found[:page_size]
     return FailurePage(items=shown, next_after=shown[-1].number if len(found) > page_size else None)
+
+
+def expire(*, job: ListJob) -> None:
+    """Have the job's zip removed within seconds, as if its time were over; JobEndedError when it has none."""
+    if not ListJob.objects.filter(pk=job.pk, state=ListJobState.COMPLETED).update(expires_at=Now()):
+        raise JobEndedError("The job has no zip that could be removed.")
+
+
+def again(*, job: ListJob) -> ListJob:
+    """Have done once more, for the same user, what an ended job was to do; an order that is zipped gives its job."""
+    if job.order is not None:
+        return orders.start(order=job.order)
+    return lists.start_adding(user=job.user, request=Selection.from_json(job.request))
