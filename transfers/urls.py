@@ -13,6 +13,7 @@ from transfers.views.lists import (
     JobView,
     RemoveView,
 )
+from transfers.views.order_state import OrderFailuresView, OrderStateView
 from transfers.views.orders import (
     ListOrderView,
     OrderHistoryView,
@@ -20,7 +21,7 @@ from transfers.views.orders import (
     OrderStartView,
     OrderView,
 )
-from transfers.views.pages import LoginPage, LogoutPage, UploadPage
+from transfers.views.pages import ListPage, LoginPage, LogoutPage, UploadPage
 from transfers.views.stored_file import StoredFileDetailView, StoredFileListView
 from transfers.views.upload import UploadDetailView, UploadPartAddressView, UploadPartView, UploadView
 from transfers.views.zip import ZipView
@@ -62,8 +63,11 @@ urlpatterns = [
     re_path(rf"{_ORDER}/?$", OrderView.as_view(), name="order"),
     re_path(rf"{_ORDER}/async/start/?$", OrderStartView.as_view(), name="order-start"),
     re_path(rf"{_ORDER}/async/get/{_JOB_ID}/?$", OrderResultView.as_view(), name="order-result"),
+    re_path(rf"{_ORDER}/state/?$", OrderStateView.as_view(), name="order-state"),
+    re_path(rf"{_ORDER}/failures/?$", OrderFailuresView.as_view(), name="order-failures"),
     re_path(rf"{_ORDER}/zip/?$", ZipView.as_view(), name="order-zip"),
     re_path(r"^upload/?$", UploadPage.as_view(), name="upload-page"),
+    re_path(r"^list/?$", ListPage.as_view(), name="list-page"),
     re_path(r"^login/?$", LoginPage.as_view(), name="login"),
     re_path(r"^logout/?$", LogoutPage.as_view(), name="logout"),
 ]

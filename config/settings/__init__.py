@@ -251,6 +251,26 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Orders",
+                "items": [
+                    {
+                        "title": "Download lists",
+                        "icon": "list_alt",
+                        "link": reverse_lazy("admin:transfers_downloadlist_changelist"),
+                    },
+                    {
+                        "title": "Orders",
+                        "icon": "folder_zip",
+                        "link": reverse_lazy("admin:transfers_order_changelist"),
+                    },
+                    {
+                        "title": "Jobs",
+                        "icon": "pending_actions",
+                        "link": reverse_lazy("admin:transfers_listjob_changelist"),
+                    },
+                ],
+            },
+            {
                 "title": "Case sync",
                 "items": [
                     {

@@ -17,12 +17,12 @@ from unfold.decorators import display
 
 from sync.admin import pages
 from sync.admin.job import STATES
-from sync.admin.operations import OperatedAdmin, Operation
 from sync.admin.standing import Standing
 from sync.models import Case, Job
 from sync.services import case as cases
 from sync.services import job as jobs
-from transfers.admin import wording
+from transfers.admin import tables, wording
+from transfers.admin.operations import OperatedAdmin, Operation
 from transfers.errors import UnknownRegionError
 
 JOBS = 10
@@ -147,13 +147,13 @@ class CaseAdmin(OperatedAdmin):
     def institution(self, case: Case) -> str:
         """Who made it, and whom it is shared with."""
         return format_html(
-            '<span class="sync-stacked">{}<small>{}</small></span>', _id(case.owner_group_id), _id(case.lab_id)
+            '<span class="transfer-stacked">{}<small>{}</small></span>', _id(case.owner_group_id), _id(case.lab_id)
         )
 
     @display(description="type, region", ordering="projecttype")
     def kind(self, case: Case) -> str:
         """What kind of case it is, and where its cloud is."""
-        return format_html('<span class="sync-stacked">{}<small>{}</small></span>', case.projecttype, case.region)
+        return format_html('<span class="transfer-stacked">{}<small>{}</small></span>', case.projecttype, case.region)
 
     @display(description="last job", ordering="last_state")
     def last_job(self, case: Case) -> str:
@@ -192,13 +192,13 @@ class CaseAdmin(OperatedAdmin):
 
     def files_view(self, request: HttpRequest, pk: int) -> TemplateResponse:
         """The stored files: by the case's number, for their folder's name would tell the patient to every proxy."""
-        case = pages.found(self, request, pk)
-        return pages.answer(self, request, case, pages.files(case), title=f"Stored files of {case}")
+        case = tables.found(self, request, pk)
+        return tables.answer(self, request, case, pages.files(case), title=f"Stored files of {case}")
 
     @display(description="case name")
     def case_name(self, case: Case) -> str:
         """The whole of it."""
-        return format_html('<bdi class="sync-path">{}</bdi>', case.projectname)
+        return format_html('<bdi class="transfer-path">{}</bdi>', case.projectname)
 
     @display(description="UUID")
     def uuid_shown(self, case: Case) -> str:
@@ -303,4 +303,4 @@ def _id(text: str) -> SafeString:
 
 
 def _path(text: str) -> SafeString:
-    return format_html('<code class="transfer-code"><bdi class="sync-path">{}</bdi></code>', text)
+    return format_html('<code class="transfer-code"><bdi class="transfer-path">{}</bdi></code>', text)

@@ -15,12 +15,12 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from sync.admin import pages
-from sync.admin.operations import OperatedAdmin, Operation
 from sync.admin.standing import Standing, rendered, way
 from sync.models import Failure, Job
 from sync.models.job import LIVE, JobState
 from sync.services import job as jobs
-from transfers.admin import states, wording
+from transfers.admin import states, tables, wording
+from transfers.admin.operations import OperatedAdmin, Operation
 
 SHOWN = 20
 """Failures, and actions of a plan, that a job's page shows; pages of their own have them all."""
@@ -90,7 +90,9 @@ class JobAdmin(OperatedAdmin):
     @display(description="state", ordering="state")
     def state_shown(self, job: Job) -> str:
         """Its state, as a label, and what was asked for."""
-        return format_html('<span class="sync-stacked">{}<small>{}</small></span>', rendered("state", job), way(job))
+        return format_html(
+            '<span class="transfer-stacked">{}<small>{}</small></span>', rendered("state", job), way(job)
+        )
 
     @display(description="progress", ordering="bytes_done")
     def progress(self, job: Job) -> str:
@@ -101,7 +103,7 @@ class JobAdmin(OperatedAdmin):
     def speed(self, job: Job) -> str:
         """How fast it is now, and how long the rest takes at this speed."""
         return format_html(
-            '<span class="sync-stacked">{}<small>{}</small></span>', rendered("speed", job), rendered("left", job)
+            '<span class="transfer-stacked">{}<small>{}</small></span>', rendered("speed", job), rendered("left", job)
         )
 
     @display(description="failures", ordering="failures_count")
@@ -159,17 +161,17 @@ class JobAdmin(OperatedAdmin):
     def failures_view(self, request: HttpRequest, pk: object) -> TemplateResponse:
         """All that could not be brought."""
         job = self._job(request, pk)
-        return pages.answer(self, request, job, pages.failures(_failures(job)), title=f"Failures of {job}")
+        return tables.answer(self, request, job, pages.failures(_failures(job)), title=f"Failures of {job}")
 
     def plan_view(self, request: HttpRequest, pk: object) -> TemplateResponse:
         """All that a dry run found to be done."""
         job = self._job(request, pk)
         if not _has_plan(job):
             raise Http404
-        return pages.answer(self, request, job, pages.plan(job), title=f"Plan of {job}")
+        return tables.answer(self, request, job, pages.plan(job), title=f"Plan of {job}")
 
     def _job(self, request: HttpRequest, pk: object) -> Job:
-        job: Job = pages.found(self, request, pk)
+        job: Job = tables.found(self, request, pk)
         return job
 
     # What can be had done ----------------------------------------------------------------------------------------
@@ -204,7 +206,7 @@ def facts(job: Job) -> list[tuple[str, str]]:
     if job.lease_owner:
         told.append(("Worker", job.lease_owner.rpartition(":")[0]))
     if job.state in LIVE and job.current_files:
-        told.append(("Now", pages.paths(job.current_files)))
+        told.append(("Now", tables.paths(job.current_files)))
     return told
 
 
@@ -222,7 +224,7 @@ def _failures(job: Job) -> QuerySet[Failure]:
     return Failure.objects.filter(job=job)
 
 
-def _tables(job: Job) -> list[pages.Table]:
+def _tables(job: Job) -> list[tables.Table]:
     """The beginnings of what the page lists."""
     tables = [pages.plan(job).beginning(SHOWN, reverse("admin:sync_job_plan", args=[job.pk]))] if _has_plan(job) else []
     if job.failures_count:

@@ -2,8 +2,21 @@
 
 from transfers.admin.account import GroupAdmin, UserAdmin
 from transfers.admin.download import DownloadAdmin
+from transfers.admin.download_list import DownloadListAdmin
+from transfers.admin.list_job import ListJobAdmin
+from transfers.admin.order import OrderAdmin
 from transfers.admin.stored_file import StoredFileAdmin
 from transfers.admin.token import TokenAdmin
 from transfers.admin.upload import UploadAdmin
 
-__all__ = ["DownloadAdmin", "GroupAdmin", "StoredFileAdmin", "TokenAdmin", "UploadAdmin", "UserAdmin"]
+__all__ = [
+    "DownloadAdmin",
+    "DownloadListAdmin",
+    "GroupAdmin",
+    "ListJobAdmin",
+    "OrderAdmin",
+    "StoredFileAdmin",
+    "TokenAdmin",
+    "UploadAdmin",
+    "UserAdmin",
+]

@@ -1,9 +1,10 @@
-"""The pages that people see: logging in and out, and sending files."""
+"""The pages that people see: logging in and out, sending files, and getting them zipped."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest
@@ -50,3 +51,15 @@ class UploadPage(Page, LoginRequiredMixin, TemplateView):
 
     template_name = "transfers/upload.html"
     login_url = "login"
+
+
+@method_decorator((never_cache, ensure_csrf_cookie), "dispatch")
+class ListPage(Page, LoginRequiredMixin, TemplateView):
+    """Pick files and have them zipped; `static/transfers/list/page.js` does it."""
+
+    template_name = "transfers/list.html"
+    login_url = "login"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """What the page must know of the settings: the bytes that one zip may have."""
+        return super().get_context_data(max_bytes=settings.ENVIRONMENT.order_max_bytes, **kwargs)

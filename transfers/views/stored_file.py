@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from django.contrib.auth.models import User
@@ -21,6 +22,7 @@ from transfers.services import stored_file as files
 
 MAX_ID = 2**63 - 1
 """The largest id that the database can hold."""
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,19}")
 PROBLEM = OpenApiResponse(OpenApiTypes.OBJECT, "A problem (RFC 9457).")
 
 
@@ -45,6 +47,7 @@ class StoredFileListView(StoredFileAPIView):
         parameters=[
             OpenApiParameter("folder", str, description="Exactly this folder."),
             OpenApiParameter("text", str, description="In the name, in any case."),
+            OpenApiParameter("id", str, description="Files of these ids, separated by commas: up to 500."),
             OpenApiParameter("page", int),
             OpenApiParameter("page_size", int),
         ],
@@ -66,8 +69,9 @@ class StoredFileListView(StoredFileAPIView):
         folder, text = request.query_params.get("folder"), request.query_params.get("text", "")
         if bad := [name for name, value in (("folder", folder), ("text", text)) if "\0" in (value or "")]:
             raise serializers.ValidationError({name: ["null characters are not allowed"] for name in bad})
+        ids = _ids(request.query_params["id"]) if "id" in request.query_params else None
         pages = Pages()
-        rows = files.visible(user=self.caller(request), folder=folder, text=text)
+        rows = files.visible(user=self.caller(request), folder=folder, text=text, ids=ids)
         page = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(ServedFileSerializer(page, many=True, context={"request": request}).data)
 
@@ -88,6 +92,15 @@ class StoredFileDetailView(StoredFileAPIView):
         if not files.delete(user=self.caller(request), stored_file_id=_id(pk)):
             raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _ids(text: str) -> set[int]:
+    """The ids that a query names; ValidationError when they are none, or too many."""
+    words = text.split(",") if text else []
+    if len(words) > Pages.max_page_size or not all(map(_WHOLE_NUMBER.fullmatch, words)):
+        wrong = f"must be up to {Pages.max_page_size} numbers, separated by commas"
+        raise serializers.ValidationError({"id": [wrong]})
+    return {min(int(word), MAX_ID) for word in words}
 
 
 def _id(pk: str) -> int:

@@ -1,24 +1,10 @@
-// Keeps the admin's pages of cases and jobs up to date while they are looked at.
-//
-// Events come from /ws/events/ (each an array: a name, and a string of JSON). Numbers are painted as they come; when
-// a job changes its state, or a case has a new one, the page is fetched again and its live pieces are exchanged, so
-// that only the server words them. Without the socket the page is simply as old as its last load.
+// Keeps the admin's pages of cases and jobs up to date; when a case has a new job, its page is fetched again.
 
+import { find, follow, refresh, refreshReport, write } from "../transfers/admin-live.js";
 import { size, span } from "../transfers/upload/words.js";
 
-const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 30000;
-const REFRESH_PAUSE_MS = 1000;
-const REPORT_AGE_MS = 10000; // how old the facts of a report may grow that events do not carry
 const NOTHING = "–";
-
-const find = (key, name) => document.querySelector(`[data-key="${CSS.escape(key)}"][data-live="${name}"]`);
 const counted = (number) => number.toLocaleString("en-US");
-
-function write(key, name, text) {
-  const element = find(key, name);
-  if (element) element.textContent = text;
-}
 
 // The words of sync/admin/standing.py.
 function paint(key, job) {
@@ -51,58 +37,10 @@ function take(job) {
   if (job.state === "running" && shown === "running") {
     state.dataset.revision = job.revision;
     paint(key, job);
-    if (document.querySelector('[data-live="report"]') && performance.now() - refreshedAt > REPORT_AGE_MS) refresh();
+    refreshReport();
   } else if (job.state !== (shown === "stopping" ? "running" : shown)) {
     refresh();
   }
 }
 
-let refreshing = false;
-let refreshAgain = false;
-let refreshedAt = performance.now();
-
-async function refresh() {
-  refreshAgain = refreshing;
-  if (refreshing) return;
-  refreshing = true;
-  refreshedAt = performance.now();
-  try {
-    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (response.ok && !response.redirected) {
-      exchange(new DOMParser().parseFromString(await response.text(), "text/html"));
-    }
-  } catch {
-    // The server is away; the socket will be too, and its return refreshes.
-  }
-  setTimeout(() => {
-    refreshing = false;
-    if (refreshAgain) refresh();
-  }, REFRESH_PAUSE_MS);
-}
-
-function exchange(page) {
-  for (const fresh of page.querySelectorAll("[data-live]")) {
-    const old = find(fresh.dataset.key, fresh.dataset.live);
-    if (old && old !== fresh) old.replaceWith(fresh);
-  }
-}
-
-function connect(pause, again) {
-  let wait = pause;
-  const url = new URL("/ws/events/", location.href);
-  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(url);
-  socket.onopen = () => {
-    wait = FIRST_PAUSE_MS;
-    if (again) refresh(); // what ended meanwhile is told to nobody twice
-  };
-  socket.onmessage = (event) => {
-    const [name, body] = JSON.parse(event.data);
-    if (name === "raylinksync_stream") take(JSON.parse(body));
-  };
-  socket.onclose = () => {
-    setTimeout(() => connect(Math.min(wait * 2, LONGEST_PAUSE_MS), true), wait * (0.5 + Math.random()));
-  };
-}
-
-if (document.querySelector("[data-live]")) connect(FIRST_PAUSE_MS, false);
+follow("raylinksync_stream", take);

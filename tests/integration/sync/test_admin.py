@@ -20,13 +20,13 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from sync.admin.job import SHOWN
-from sync.admin.pages import ON_A_PAGE
 from sync.models import Case, Failure, Job, ManifestEntry
 from sync.models.job import LIVE, Desired, JobState
 from sync.services import case as cases
 from tests.integration.sync.rows import new_case, new_failures, new_job, new_plan
 from tests.integration.transfers.rows import use
 from transfers.admin.outcome import TOLD
+from transfers.admin.tables import ON_A_PAGE
 from transfers.models import StoredFile
 
 pytestmark = pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""What operators may have done with cases and jobs, by a button or for several at once."""
+"""What operators may have done with rows, by a button or for several at once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OperatedAdmin(ReadOnlyAdmin):
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Those who may change such rows may have something done with them."""
-        return request.user.has_perm(f"sync.change_{self.opts.model_name}")
+        return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
 
     def offered(self, request: HttpRequest, row: Any) -> list[tuple[Operation, str]]:
         """The row's buttons, with where they lead."""
@@ -85,4 +85,4 @@ class OperatedAdmin(ReadOnlyAdmin):
 
     @property
     def _named(self) -> str:
-        return f"sync_{self.opts.model_name}"
+        return f"{self.opts.app_label}_{self.opts.model_name}"
