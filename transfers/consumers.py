@@ -98,9 +98,8 @@ class EventsConsumer(AsyncWebsocketConsumer):
         user = self.scope["user"]
         asked = {name: self.filters.get(name, "") for name in ("cid", "fid")}
         events = downloads.snapshot(user=user, **asked) + orders.snapshot(user=user)
-        return [event for event in events if event.matches(self.filters)] + progress.others(
-            user=user, filters=self.filters
-        )
+        wanted = [event for event in events if event.matches(self.filters)]
+        return wanted + progress.others(user=user, filters=self.filters)
 
     async def _tell(self, event: ProgressEvent) -> None:
         """Send a frame, unless it says less than the end that was told of the same transfer."""

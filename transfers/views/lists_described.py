@@ -9,6 +9,7 @@ from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
     OpenApiResponse,
+    PolymorphicProxySerializer,
     extend_schema,
     extend_schema_view,
     inline_serializer,
@@ -132,6 +133,13 @@ _RESULT = inline_serializer(
         ),
     },
 )
+
+
+def _or_failed(name: str, *results: Any) -> PolymorphicProxySerializer:
+    """What a job was to bring, or that it failed."""
+    return PolymorphicProxySerializer(name, [*results, _STATUS], resource_type_field_name=None)
+
+
 _PROCESSING = OpenApiExample(
     "running",
     {
@@ -215,7 +223,7 @@ add = extend_schema_view(
     get=extend_schema(
         operation_id="list_add_result",
         parameters=[_USER, OpenApiParameter("jobId", str, required=True)],
-        responses={200: _LIST, 202: _STATUS, **_problems(400, 404)},
+        responses={200: _or_failed("AddResult", _LIST), 202: _STATUS, **_problems(400, 404)},
     ),
     post=extend_schema(
         operation_id="list_add",
@@ -236,7 +244,7 @@ job = _one(
     "get",
     operation_id="list_job",
     responses={
-        200: OpenApiResponse(OpenApiTypes.OBJECT, "What the job was to bring, or that it failed."),
+        200: OpenApiResponse(_or_failed("JobResult", _LIST, _RESULT), "What the job was to bring, or that it failed."),
         202: _STATUS,
         **_problems(404),
     },
@@ -268,7 +276,7 @@ order_result = extend_schema_view(
         method: extend_schema(
             operation_id=f"order_result_{method}",
             request=None,
-            responses={200: _RESULT, 202: _STATUS, **_problems(404)},
+            responses={200: _or_failed("OrderResult", _RESULT), 202: _STATUS, **_problems(404)},
             examples=[_PROCESSING],
         )
         for method in ("get", "post")
