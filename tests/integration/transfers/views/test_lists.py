@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,9 @@ from tests.integration.transfers.orders import Api, association, ready_file, row
 from transfers.models import DownloadList, ListItem, ListJob, StoredFile
 from transfers.models.list_job import ListJobKind, ListJobState
 from transfers.models.selection import Folder, plain_text
+
+NOBODYS = "0cf00e65-535d-4d83-97de-cd658b3814bf"
+"""The id of no order and of no job."""
 
 pytest_plugins = ["tests.integration.transfers.order_fixtures"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
@@ -446,7 +448,7 @@ CALLS: dict[str, tuple[str, str, object]] = {
     "look": ("GET", "", None),
     "clear": ("DELETE", "", None),
     "add": ("POST", "/add", association(1)),
-    "add-result": ("GET", f"/add?jobId={uuid.uuid4()}", None),
+    "add-result": ("GET", f"/add?jobId={NOBODYS}", None),
     "start-adding": ("POST", "/add/async/start", {"parentId": None}),
     "remove": ("POST", "/remove", [association(1)]),
     "order": ("PUT", "/order", {"zipFileName": "z"}),
@@ -610,7 +612,7 @@ def test_a_job_that_is_stopped_before_its_turn(lister: User, client_of_lists: Ap
     assert client_of_lists.listed()["files"] == []
 
 
-@pytest.mark.parametrize("job_id", ["x", "0", str(uuid.uuid4()), "%00", "..", str(uuid.uuid4()) + "x"])
+@pytest.mark.parametrize("job_id", ["x", "0", NOBODYS, "%00", "..", NOBODYS + "x"])
 def test_a_job_that_is_none(job_id: str, client_of_lists: Api) -> None:
     client_of_lists.refused(404, "no_such_job", "GET", f"/async/get/{job_id}")
     client_of_lists.refused(404, "no_such_job", "POST", f"/async/stop/{job_id}")

@@ -18,6 +18,9 @@ from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobState
 from transfers.services import download_list as lists
 
+NOBODYS = "0cf00e65-535d-4d83-97de-cd658b3814bf"
+"""The id of no order and of no job."""
+
 pytest_plugins = ["tests.integration.transfers.order_fixtures"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -139,7 +142,7 @@ def test_names_that_no_zip_can_have(name: object, lister: User, client_of_lists:
     assert not Order.objects.exists()
 
 
-@pytest.mark.parametrize(("field", "value"), [("surprise", 1), ("orderId", str(uuid.uuid4())), ("subset", [])])
+@pytest.mark.parametrize(("field", "value"), [("surprise", 1), ("orderId", NOBODYS), ("subset", [])])
 def test_an_order_refuses_unknown_fields(field: str, value: object, client_of_lists: Api) -> None:
     told = client_of_lists.refused(400, "invalid_input", "PUT", f"{LIST}/order", {"zipFileName": "z", field: value})
     assert set(told["errors"]) == {field}
@@ -239,8 +242,8 @@ def test_a_job_of_another_order(lister: User, client_of_lists: Api) -> None:
     client_of_lists.refused(404, "no_such_job", "GET", f"/download/list/me/add?jobId={job}")
 
 
-@pytest.mark.parametrize("order_id", ["x", "1", str(uuid.uuid4()), "..", "%00", "9" * 40])
-@pytest.mark.parametrize("rest", ["", "/zip", "/async/start", f"/async/get/{uuid.uuid4()}"])
+@pytest.mark.parametrize("order_id", ["x", "1", NOBODYS, "..", "%00", "9" * 40])
+@pytest.mark.parametrize("rest", ["", "/zip", "/async/start", f"/async/get/{NOBODYS}"])
 def test_an_order_that_is_none(order_id: str, rest: str, client_of_lists: Api) -> None:
     method = "POST" if rest == "/async/start" else "GET"
     client_of_lists.refused(404, "no_such_order", method, f"/download/order/{order_id}{rest}")
