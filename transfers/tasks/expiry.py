@@ -20,10 +20,10 @@ def expire_zips(limit: int) -> None:
     due = ListJob.objects.filter(state=ListJobState.COMPLETED, expires_at__lte=Now())
     for job in list(due[:limit]):
         with transaction.atomic():
-            if not ListJob.objects.filter(pk=job.pk).expire():
-                continue
+            # The file first, as whoever deletes it does: two who lock two rows do so in the same order.
             fenced = {"lease_epoch": F("lease_epoch") + 1, "lease_expires_at": None, "lease_owner": ""}
             if job.stored_file_id is not None:
                 StoredFile.objects.kept().filter(pk=job.stored_file_id).update(deleted_at=Now(), **fenced)
                 transaction.on_commit(partial(ring, remove_file, job.stored_file_id))
+            ListJob.objects.filter(pk=job.pk).expire()
         tell_list_job(job)

@@ -12,6 +12,7 @@ from transfers.errors import SourceBusyError, SourceInterruptedError, SourceUnre
 
 HOPELESS = [
     errors.SourceRefusedError,
+    errors.SourceGoneError,
     errors.AddressForbiddenError,
     errors.SinkError,
     errors.OutOfSpaceError,

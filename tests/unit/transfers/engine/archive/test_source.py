@@ -29,6 +29,7 @@ from transfers.errors import (
     MemberError,
     SourceBusyError,
     SourceChangedError,
+    SourceGoneError,
     SourceRefusedError,
 )
 
@@ -106,7 +107,7 @@ def replace_content(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("harm", "cause"),
-    [(remove, SourceRefusedError), (shorten, SourceChangedError), (lengthen, SourceChangedError)],
+    [(remove, SourceGoneError), (shorten, SourceChangedError), (lengthen, SourceChangedError)],
 )
 @pytest.mark.parametrize("number", [0, 2, 4])
 def test_a_file_that_is_not_what_it_was(
