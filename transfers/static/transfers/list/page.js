@@ -75,7 +75,7 @@ async function poll() {
 function refresh() {
   picked.refresh();
   orders.refresh();
-  if (find("children").childElementCount === 0) browser.refresh();
+  if (!find("browse-fault").hidden || !find("children").childElementCount) browser.refresh();
 }
 
 line.open();
