@@ -483,6 +483,19 @@ def test_it_looks_right(dressed: BrowserContext, files: Files, tmp_path: Path) -
     assert_sound(page.page, tmp_path / "ordered.png")
 
 
+def test_on_a_phone_the_panes_are_a_tap_away(page: ListPage, files: Files) -> None:
+    folder = sent(files, *(f"{number}.mp4" for number in range(20)))
+    page.page.set_viewport_size(NARROW)
+    page.open()
+    page.enter(folder)
+    page.add("19.mp4")
+    page.page.get_by_role("link", name="List 1").click()
+    expect(page.page.get_by_role("heading", name="Your list")).to_be_in_viewport()
+    expect(page.page.get_by_role("heading", name="Your list")).to_be_focused()
+    expect(page.page.locator("#crumbs [aria-current]")).to_have_text(folder)
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+
+
 def test_it_loads_nothing_but_our_own_files(page: ListPage) -> None:
     answer = page.page.goto(f"{page.url}/list/")
     assert answer is not None

@@ -78,6 +78,16 @@ function refresh() {
   if (!find("browse-fault").hidden || !find("children").childElementCount) browser.refresh();
 }
 
+// A jump by the address would be a step of the history, and lead out of the folder.
+document.querySelector(".jumps").addEventListener("click", (event) => {
+  const link = /** @type {Element} */ (event.target).closest("a");
+  if (!link) return;
+  event.preventDefault();
+  const pane = find(new URL(link.href).hash.slice(1));
+  pane.scrollIntoView();
+  pane.querySelector("h2").focus({ preventScroll: true });
+});
+
 line.open();
 tellAdding();
 browser.show(history.state?.place ?? {});
