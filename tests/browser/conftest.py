@@ -17,13 +17,16 @@ from tests.servers import manage
 
 MAX_BYTES = 300 * 2**20
 """What the service takes; a larger file is refused."""
+ORDER_MAX_BYTES = 250 * 2**20
+"""What one zip may have."""
 _USER = "from django.contrib.auth.models import User; User.objects.create_user({name!r}, password={password!r})"
 
 
 @pytest.fixture(scope="session")
 def carryon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carryon]:
     """A service with a user who is not staff and has a password."""
-    with running_carryon(tmp_path_factory.mktemp("carryon"), UPLOAD_MAX_BYTES=str(MAX_BYTES)) as running:
+    limits = {"UPLOAD_MAX_BYTES": str(MAX_BYTES), "ORDER_MAX_BYTES": str(ORDER_MAX_BYTES)}
+    with running_carryon(tmp_path_factory.mktemp("carryon"), **limits) as running:
         manage(
             running.data_dir, "shell", "-v", "0", "-c", _USER.format(name=NAME, password=PASSWORD), **running.variables
         )

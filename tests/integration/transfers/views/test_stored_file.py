@@ -138,6 +138,21 @@ def test_any_text_finds_the_name_it_is_in(text: str, api: Client, ann: User) -> 
     assert api.get("/files/", {"folder": text}).status_code == 200
 
 
+def test_files_are_told_by_their_ids(api: Client, ann: User) -> None:
+    first, second, third = (row(ann, name) for name in "abc")
+    foreign = row(new_user("berta"), "d")
+    assert listed(api, f"?id={first.pk},{third.pk},{foreign.pk},{2**63}") == ["c", "a"]
+    assert listed(api, f"?id={second.pk}") == ["b"]
+    assert listed(api, "?id=") == []
+
+
+@pytest.mark.parametrize("ids", ["x", "1,", "-1", "1,,2", "9" * 20, ",".join(map(str, range(501)))])
+def test_what_are_no_ids_is_refused(api: Client, ids: str) -> None:
+    response = api.get("/files/", {"id": ids})
+    assert response.status_code == 400
+    assert response.json()["errors"] == {"id": ["must be up to 500 numbers, separated by commas"]}
+
+
 @pytest.mark.parametrize("name", ["folder", "text"])
 def test_null_characters_are_refused(name: str, api: Client) -> None:
     response = api.get("/files/", {name: "a\0b"})

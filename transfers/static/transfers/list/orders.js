@@ -9,6 +9,7 @@ export class Orders {
   #rows = /** @type {Map<string, OrderRow>} */ (new Map());
   #onEnd;
   #next = "";
+  #isRead = false; // whether it is known if there are earlier ones
   #reading = 0;
 
   /** @param {() => void} onEnd  The job of an order has ended. */
@@ -43,7 +44,8 @@ export class Orders {
       const { page, nextPageToken } = await api.history();
       if (reading !== this.#reading) return;
       tell(find("orders-fault"));
-      if (!this.#rows.size) this.#offer(nextPageToken);
+      if (!this.#isRead) this.#offer(nextPageToken);
+      this.#isRead = true;
       for (const order of page.reverse()) {
         if (!this.has(order.orderId)) find("order-rows").prepend(this.#row(order).element);
       }

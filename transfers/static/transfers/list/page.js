@@ -75,8 +75,18 @@ async function poll() {
 function refresh() {
   picked.refresh();
   orders.refresh();
-  if (find("children").childElementCount === 0) browser.refresh();
+  if (!find("browse-fault").hidden || !find("children").childElementCount) browser.refresh();
 }
+
+// A jump by the address would be a step of the history, and lead out of the folder.
+document.querySelector(".jumps").addEventListener("click", (event) => {
+  const link = /** @type {Element} */ (event.target).closest("a");
+  if (!link) return;
+  event.preventDefault();
+  const pane = find(new URL(link.href).hash.slice(1));
+  pane.scrollIntoView();
+  pane.querySelector("h2").focus({ preventScroll: true });
+});
 
 line.open();
 tellAdding();
