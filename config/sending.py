@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from config.direct import LENDER, DirectProtocol, StartResponse, WSGIApplication
 from config.edge import Application, CutOffError, Message, Receive, Scope, Send
+from transfers import tally
 from transfers.views.slices import FileSlices, ShortFileError, read_chunk
 
 log = structlog.get_logger(__name__)
@@ -139,6 +140,7 @@ class _Delivery:
         while left:
             chunk = await self._in_thread(read_chunk, self._slices.file, left)
             await self._send_bytes(chunk)
+            tally.add("bytes_moved", len(chunk), kind="sent")
             left = left[len(chunk) :]
 
     async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
@@ -188,6 +190,7 @@ class _DirectDelivery(_Delivery):
         while left:
             count = await self._in_thread(_fill, self._socket, self._slices.file, left)
             self._cycle.expected_content_length -= count  # the server counts what it believes to be still to come
+            tally.add("bytes_moved", count, kind="sent")
             left = left[count:]
             if left:
                 await self._until_writable()
