@@ -7,9 +7,9 @@ its lines have as `transfer`, leads on.
 
 from __future__ import annotations
 
+import os
 import re
 import time
-import uuid
 from typing import Any
 
 import structlog
@@ -30,7 +30,7 @@ _SOUND = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def request_id(offered: str) -> str:
     """The offered id where it is sound, else a new one."""
-    return offered if _SOUND.fullmatch(offered) else uuid.uuid4().hex
+    return offered if offered and _SOUND.fullmatch(offered) else os.urandom(16).hex()
 
 
 def view_of(match: ResolverMatch | None) -> str:

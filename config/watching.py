@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from config import tracing
 from config.edge import Application, Message, Receive, Scope, Send
 from config.metrics import families
 from transfers import tally
+from transfers.tally import Counted
 
 VIEW = "carryon.view"
 """Where the scope has the name of the view that answered."""
@@ -43,7 +45,8 @@ class Watch:
             nonlocal is_open
             if message["type"] in _STARTS:
                 headers = [pair for pair in message.get("headers", ()) if pair[0] != tracing.HEADER]
-                message["headers"] = [*headers, (tracing.HEADER, found.encode())]
+                headers.append((tracing.HEADER, found.encode()))
+                message["headers"] = headers
                 if message["type"] == "http.response.start":
                     _count(scope, message["status"], time.perf_counter() - began)
                 elif message["type"] == "websocket.accept":
@@ -76,7 +79,17 @@ def _offered(scope: Scope) -> str:
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
-    labels = {"view": scope.get(VIEW, EDGE), "method": scope["method"] if scope["method"] in _METHODS else "other"}
-    tally.add("requests", status=str(status), **labels)
-    tally.add(f"{families.DURATIONS}_bucket", le=families.bucket(seconds), **labels)
-    tally.add(f"{families.DURATIONS}_sum", int(seconds * families.MICROSECONDS), **labels)
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    answered, within, took = _counted(scope.get(VIEW, EDGE), method, status, families.bucket(seconds))
+    tally.add_all((answered, 1), (within, 1), (took, int(seconds * families.MICROSECONDS)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _counted(view: str, method: str, status: int, bucket: str) -> tuple[Counted, Counted, Counted]:
+    """The names of what an answer counts for; few enough, and made often enough, to be kept."""
+    labels = {"view": view, "method": method}
+    return (
+        tally.counted("requests", status=str(status), **labels),
+        tally.counted(f"{families.DURATIONS}_bucket", le=bucket, **labels),
+        tally.counted(f"{families.DURATIONS}_sum", **labels),
+    )

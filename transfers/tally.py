@@ -52,10 +52,11 @@ class Tally:
         self._sender = uuid.uuid4().hex
         self._thread: threading.Thread | None = None
 
-    def add(self, name: str, amount: int, labels: Labels) -> None:
-        """Count it, and see that it is sent."""
+    def add(self, *counts: tuple[Counted, int]) -> None:
+        """Count them, and see that they are sent."""
         with self._lock:
-            self._new[name, labels] += amount
+            for counted, amount in counts:
+                self._new[counted] += amount
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
                 self._thread.start()
@@ -72,7 +73,7 @@ class Tally:
             return not self._on_its_way
 
     def _send(self) -> bool:
-        added = [value for (name, labels), count in self._on_its_way.items() for value in (_field(name, labels), count)]
+        added = [value for each, count in self._on_its_way.items() for value in (_field(each), count)]
         keys = (KEY, f"{KEY}:{self._sender}")
         arguments = (*keys, str(self._number), _SENDER_SECONDS, *added)
         return self._redis.ask(lambda client: client.eval(_ADD, len(keys), *arguments)) is not None
@@ -86,21 +87,32 @@ class Tally:
 def add(name: str, amount: int = 1, **labels: str) -> None:
     """Count something; costs no question to Redis, and never fails."""
     if amount:
-        _tally.add(name, amount, tuple(sorted(labels.items())))
+        _tally.add((counted(name, **labels), amount))
+
+
+def add_all(*counts: tuple[Counted, int]) -> None:
+    """Count several things at once, whose names were made before."""
+    _tally.add(*counts)
+
+
+def counted(name: str, **labels: str) -> Counted:
+    """What is counted under this name and these labels."""
+    return name, tuple(sorted(labels.items()))
 
 
 def totals() -> Mapping[Counted, int] | None:
     """What all processes have counted; None while Redis is away."""
     _tally.flush()
     told = Redis().ask(lambda client: client.hgetall(KEY))
-    return None if told is None else {_counted(field): int(count) for field, count in told.items()}
+    return None if told is None else {_read(field): int(count) for field, count in told.items()}
 
 
-def _field(name: str, labels: Labels) -> str:
+def _field(counted: Counted) -> str:
+    name, labels = counted
     return json.dumps([name, *labels])
 
 
-def _counted(field: bytes) -> Counted:
+def _read(field: bytes) -> Counted:
     name, *labels = json.loads(field)
     return name, tuple((key, value) for key, value in labels)
 

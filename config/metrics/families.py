@@ -5,6 +5,7 @@ Labels are words of ours (views, states, error codes) and never anything that a 
 
 from __future__ import annotations
 
+import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ DURATION_LABELS = ("view", "method")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds; what took longer is in none of them."""
 ABOVE = "+Inf"
+_NAMES = (*map(str, BUCKETS), ABOVE)
 MICROSECONDS = 1_000_000
 
 
@@ -64,7 +66,7 @@ def text(numbers: Numbers) -> bytes:
 
 def bucket(seconds: float) -> str:
     """The bucket that a duration falls in."""
-    return next((str(limit) for limit in BUCKETS if seconds <= limit), ABOVE)
+    return _NAMES[bisect.bisect_left(BUCKETS, seconds)]
 
 
 class _Told(Collector):
@@ -143,7 +145,7 @@ def _durations(totals: Mapping[Counted, int]) -> Metric:
 
 def _cumulative(counts: Mapping[str, int]) -> list[tuple[str, float]]:
     total, buckets = 0, []
-    for limit in (*map(str, BUCKETS), ABOVE):
+    for limit in _NAMES:
         total += counts.get(limit, 0)
         buckets.append((limit, float(total)))
     return buckets

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from config import presence
+from config.health.checks import KEEP_SECONDS
 from config.health.probe import Probe, Round
 from config.health.report import Health
 from config.metrics import families, queues, rows
@@ -14,7 +15,6 @@ from transfers import tally
 
 LIMIT_SECONDS = 5.0
 """What has not answered by then is left out of the scrape; Prometheus by itself waits 10 s."""
-KEEP_SECONDS = 1.0
 
 
 class Gathering:

@@ -76,6 +76,7 @@ def test_a_database_that_cannot_be_reached(carryon: Carryon) -> None:
 
 def test_a_database_that_hangs_holds_nobody_up(carryon: Carryon) -> None:
     with hanging(carryon):
+        wait_until(lambda: down(carryon) == (503, ["database"]), NOTICED_SECONDS)
         for _ in range(3):
             began = time.monotonic()
             assert down(carryon) == (503, ["database"])

@@ -60,7 +60,7 @@ def test_processes_add_up_and_so_do_those_that_are_gone(kind: str) -> None:
 
 def test_a_message_that_is_sent_twice_counts_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = Tally()
-    counts.add("retries", 5, (("kind", kind),))
+    counts.add((("retries", (("kind", kind),)), 5))
     ask = counts._redis.ask
     monkeypatch.setattr(counts._redis, "ask", lambda question: (ask(question), None)[1])
     assert not counts.flush()  # it was added, and nobody heard that it was
@@ -68,7 +68,7 @@ def test_a_message_that_is_sent_twice_counts_once(kind: str, monkeypatch: pytest
 
     assert counts.flush()
     assert told("retries", kind=kind) == 5
-    counts.add("retries", 2, (("kind", kind),))
+    counts.add((("retries", (("kind", kind),)), 2))
     assert counts.flush()
     assert told("retries", kind=kind) == 7
 
@@ -76,9 +76,9 @@ def test_a_message_that_is_sent_twice_counts_once(kind: str, monkeypatch: pytest
 def test_counts_wait_while_redis_is_away(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = Tally()
     monkeypatch.setattr(counts._redis, "ask", lambda _question: None)
-    counts.add("retries", 1, (("kind", kind),))
+    counts.add((("retries", (("kind", kind),)), 1))
     assert not counts.flush()
-    counts.add("retries", 1, (("kind", kind),))
+    counts.add((("retries", (("kind", kind),)), 1))
     monkeypatch.undo()
 
     assert counts.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,30 @@ def test_a_line_has_an_end() -> None:
 
 def test_passwords_are_taken_out_of_addresses_in_both_forms() -> None:
     assert secrets_in("postgres://u:p%40ssword@host/db", "", "unix:///run/x") == ["p%40ssword", "p@ssword"]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "://",
+        "a://",
+        "/a?",
+        "?",
+        "token_",
+        "token=",
+        'token="',
+        "token='\\",
+        "Key (",
+        "Key (a)=(",
+        "a+",
+        "' ",
+        f"{CASES}/'",
+        "a@",
+    ],
+)
+def test_no_text_holds_a_process_up(piece: str) -> None:
+    text = piece * (MOST_CHARACTERS // len(piece))
+
+    began = time.perf_counter()
+    redaction.text(text)
+    assert time.perf_counter() - began < 0.5  # some ms; an expression that goes back over it takes seconds

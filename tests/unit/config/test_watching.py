@@ -18,7 +18,9 @@ SOUND = "req-1_2.3"
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str]]]:
     found: list[tuple[str, dict[str, str]]] = []
-    monkeypatch.setattr(tally, "add", lambda name, _amount=1, **labels: found.append((name, labels)))
+    monkeypatch.setattr(
+        tally, "add_all", lambda *counts: found.extend((name, dict(labels)) for (name, labels), _ in counts)
+    )
     return found
 
 
