@@ -18,6 +18,8 @@ import pytest
 import redis
 import requests
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from config.health.checks import LIMIT_SECONDS
 from tests.e2e.carryon import Carryon, running_carryon
@@ -338,6 +340,7 @@ def test_nothing_secret_is_written_whatever_fails(carryon: Carryon, origin: Orig
     requests.post(f"{base}/login", data={"username": CANARY, "password": CANARY}, timeout=30)
     requests.post(f"{base}/api/v1/tasks/upload/pbulic/", data={"source_name": CANARY}, headers=auth, timeout=30)
     requests.request(CANARY, base, timeout=30)
+    fails_to_listen(carryon)
     with carryon.without_broker():
         requests.post(f"{base}/api/cases", json={"pid": CANARY, "projectname": CANARY}, headers=auth, timeout=30)
         readiness(carryon)
@@ -352,6 +355,14 @@ def test_nothing_secret_is_written_whatever_fails(carryon: Carryon, origin: Orig
     assert CANARY not in metrics
     assert GROUP not in metrics
     assert carryon.admin.token not in written.partition("Ctrl-C stops everything.")[2]
+
+
+def fails_to_listen(carryon: Carryon) -> None:
+    events = carryon.service.url.replace("http", "ws") + "/ws"
+    for path in (f"/events/?token={CANARY}&pid={CANARY}", f"/{CANARY}/?token={CANARY}"):
+        with pytest.raises(InvalidStatus) as refused, connect(events + path, proxy=None):
+            pass
+        assert refused.value.response.headers["X-Request-ID"]
 
 
 def fails_to_fetch(carryon: Carryon, origin: Origin) -> None:
@@ -372,6 +383,7 @@ def fails_to_sync(carryon: Carryon, sources: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("no folder")  # where the patient's folder would be
     try:
+        assert case.ask(up=True, apiUrl=f"http://{CANARY}:{CANARY}@127.0.0.1:1/api?token={CANARY}").status_code == 400
         answer = case.ask(up=True)
         if job := answer.json().get("data", {}).get("jobId"):
             assert case.wait(job)["state"] in ("failed", "completed_with_failures")
