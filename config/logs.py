@@ -11,8 +11,11 @@ from celery import signals
 
 from config import tracing
 from config.redaction import Redaction
+from transfers.engine.redaction import MASK
 
 Format = Literal["text", "json"]
+SOCKETS = frozenset(("/ws/events",))
+"""Paths of WebSockets that the server may tell of."""
 
 
 def configure(level: str, form: Format = "text", redaction: Redaction | None = None) -> None:
@@ -80,16 +83,23 @@ def _take_over_uvicorn() -> None:
     # A line a request is the business of the proxy in front; without a handler the server does not even make it.
     logging.getLogger("uvicorn.access").propagate = False
     server = logging.getLogger("uvicorn.error")
-    server.addFilter(without_query)  # it tells every WebSocket's path at INFO
+    server.addFilter(known_path_alone)  # it tells every WebSocket's path at INFO
     # And at DEBUG every header of a handshake, tokens among them.
     server.setLevel(max(logging.getLogger().level, logging.INFO))
 
 
-def without_query(record: logging.LogRecord) -> bool:
-    """Cut every query string out of a record's arguments: on WebSockets a token may be in it."""
+def known_path_alone(record: logging.LogRecord) -> bool:
+    """Cut query strings, where tokens may be, and paths that are not ours, which may hold anything, out of a record."""
     if isinstance(record.args, tuple):
-        record.args = tuple(value.partition("?")[0] if isinstance(value, str) else value for value in record.args)
+        record.args = tuple(_shown(value) for value in record.args)
     return True
+
+
+def _shown(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    path = value.partition("?")[0]
+    return path if not path.startswith("/") or path.rstrip("/") in SOCKETS else MASK
 
 
 def without_path(record: logging.LogRecord) -> bool:
