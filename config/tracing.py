@@ -22,6 +22,8 @@ CARRIED = "carryon_request_id"
 """The message header that has the id."""
 RUNG_AT = "carryon_rung_at"
 """The message header that tells when it was sent, in seconds since 1970 by the sender's clock."""
+VIEW = "carryon.view"
+"""Where the scope has the name of the view that answered."""
 UNMATCHED = "unmatched"
 """What the view is called where none was found."""
 _SOUND = re.compile(r"[A-Za-z0-9._-]{1,64}")

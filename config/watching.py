@@ -16,8 +16,6 @@ from config.metrics import families
 from transfers import tally
 from transfers.tally import Counted
 
-VIEW = "carryon.view"
-"""Where the scope has the name of the view that answered."""
 EDGE = "edge"
 """What is called the view of answers that no view gave: `/livez`, unchanged polls, refusals before Django."""
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -69,7 +67,7 @@ def noting_view(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Call
         finally:
             scope = request.META.get("asgi.scope")
             if scope is not None:
-                scope[VIEW] = tracing.view_of(request.resolver_match)
+                scope[tracing.VIEW] = tracing.view_of(request.resolver_match)
 
     return middleware
 
@@ -80,7 +78,7 @@ def _offered(scope: Scope) -> str:
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    answered, within, took = _counted(scope.get(VIEW, EDGE), method, status, families.bucket(seconds))
+    answered, within, took = _counted(scope.get(tracing.VIEW, EDGE), method, status, families.bucket(seconds))
     tally.add_all((answered, 1), (within, 1), (took, int(seconds * families.MICROSECONDS)))
 
 

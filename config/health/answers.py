@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from config import tracing
 from config.edge import Application, Receive, Scope, Send
 from config.health.checks import KEEP_SECONDS
 from config.health.report import Health
@@ -44,7 +45,9 @@ def answering(application: Application) -> Application:
         path = scope["path"] if scope["type"] == "http" else ""
         if path not in READYZ and path not in METRICS:
             await application(scope, receive, send)
-        elif scope["method"] not in _METHODS:
+            return
+        scope[tracing.VIEW] = path.strip("/")
+        if scope["method"] not in _METHODS:
             await _send(_Answer(HTTPStatus.METHOD_NOT_ALLOWED, headers=((b"allow", b"GET, HEAD"),)), scope, send)
         elif path in READYZ:
             await _send(await readiness.answer(), scope, send)

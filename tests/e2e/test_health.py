@@ -161,6 +161,7 @@ def test_without_the_broker(carryon: Carryon) -> None:
         assert requests.get(f"{carryon.service.url}/livez", timeout=9).status_code == 200
         assert number(carryon, "up", check="broker") == 0
         assert number(carryon, "up", check="database") == 1
+    assert number(carryon, "requests_total", view="readyz", method="GET", status="503") > 0
 
 
 def test_a_broker_that_hangs_holds_nobody_up(carryon: Carryon) -> None:

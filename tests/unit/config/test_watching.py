@@ -9,7 +9,8 @@ import pytest
 import structlog
 
 from config.edge import Message, Receive, Scope, Send
-from config.watching import EDGE, VIEW, Watch
+from config.tracing import VIEW
+from config.watching import EDGE, Watch
 from transfers import tally
 
 SOUND = "req-1_2.3"
