@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from websockets.sync.client import connect
 from config.health.checks import LIMIT_SECONDS
 from tests.e2e.carryon import Carryon, running_carryon
 from tests.e2e.syncs import GROUP, CaseClient, write
+from tests.e2e.uploads import Uploads
 from tests.origin import Behaviour, GeneratedFile, Origin
 from tests.servers import REPOSITORY, environment_of
 from tests.service import wait_until
@@ -32,6 +34,7 @@ NOTICED_SECONDS = 8
 """Within this a death is told: a second of cache, five of a process that says nothing, and a busy machine."""
 BACK_SECONDS = 60
 CANARY = "canaryX7"
+MOVED = "carryon_bytes_moved_total"
 Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 """Values by name and labels."""
 
@@ -265,8 +268,8 @@ def test_what_workers_and_web_did_is_added_up_and_outlives_them(carryon: Carryon
     url = origin.add("/counted.bin", GeneratedFile(300_000, seed=1), Behaviour(cut_after=100_000))
     row = carryon.admin.begin(url, "counted")
     carryon.admin.wait_for_end(row)
-    moved = ("carryon_bytes_moved_total", (("kind", "download"),))
-    wait_until(lambda: numbers(carryon).get(moved, 0) >= before.get(moved, 0) + 100_000, 10)
+    fetched = (MOVED, (("kind", "download"),))
+    wait_until(lambda: numbers(carryon).get(fetched, 0) >= before.get(fetched, 0) + 100_000, 10)
     retried = sum(value for (name, _), value in numbers(carryon).items() if name == "carryon_retries_total")
     assert retried > 0
     counted = numbers(carryon)
@@ -277,8 +280,31 @@ def test_what_workers_and_web_did_is_added_up_and_outlives_them(carryon: Carryon
     carryon.wait_until_back()
     wait_until(lambda: down(carryon) == (200, []), BACK_SECONDS)
 
-    assert numbers(carryon)[moved] >= counted[moved]
+    assert numbers(carryon)[fetched] >= counted[fetched]
     assert requests_to("download-list", numbers(carryon)) == requests_to("download-list", counted)
+
+
+def test_bytes_are_counted_once_whichever_way_they_go(carryon: Carryon, origin: Origin, sources: Path) -> None:
+    size = 3_000_000
+    before = moved(carryon)
+
+    uploads = Uploads(carryon.service.url, carryon.admin.token)
+    content = os.urandom(size)
+    assert uploads.content(uploads.upload(content, "counted.bin")) == content
+    row = carryon.admin.begin(origin.add("/whole.bin", GeneratedFile(size, seed=4)), "whole")
+    assert carryon.admin.wait_for_end(row)["state"] == "completed"
+    write(sources / "counted", "one.bin", content)
+    case = CaseClient(carryon, "counted", carryon.admin.token, source=sources / "counted")
+    case.sync(up=True)
+
+    wanted = {"upload": size, "sent": size, "download": size, "sync": 2 * size}  # to the local folder, to the cloud
+    wait_until(lambda: {kind: moved(carryon)[kind] - before[kind] for kind in wanted} == wanted, 20)
+
+
+def moved(carryon: Carryon) -> Counter[str]:
+    """Bytes by kind."""
+    found = numbers(carryon)
+    return Counter({dict(labels)["kind"]: int(found[name, labels]) for name, labels in found if name == MOVED})
 
 
 def test_sockets_and_processes_are_counted(carryon: Carryon) -> None:
