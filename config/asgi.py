@@ -16,8 +16,10 @@ from config.wsgi import application as django_application
 
 from config.direct import lending, reading_directly
 from config.edge import Application, edge
+from config.health.answers import answering
 from config.polling import polling
 from config.sending import handing_over, sending
+from config.watching import Watch
 from config.websockets import routed, websocket_authentication
 from transfers.routing import websocket_urlpatterns
 
@@ -26,9 +28,10 @@ def _bridged(wsgi: Any, threads: int) -> Application:
     return cast("Application", WSGIMiddleware(wsgi, workers=threads))
 
 
-application = edge(
+_edge = edge(
     http=polling(sending(_bridged(handing_over(cast("Any", django_application)), settings.ENVIRONMENT.web_threads))),
     bulk=lending(_bridged(reading_directly(cast("Any", django_application)), settings.ENVIRONMENT.upload_threads)),
     websocket=websocket_authentication(routed(websocket_urlpatterns)),
     unsized_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
 )
+application = Watch(answering(_edge))

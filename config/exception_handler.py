@@ -21,6 +21,7 @@ from django.views import defaults
 from rest_framework import exceptions as api_exceptions
 from rest_framework.response import Response
 
+from config import tracing
 from tasks_api import envelope as tasks_envelope
 from transfers import errors
 from transfers.errors import Envelope, Problem
@@ -158,7 +159,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     """Answer for a view of the API, in its own envelope and, where an old client needs it, its own status."""
     problem = problem_of(exc)
     if problem.status in OUR_FAULT:
-        tell(exc, problem, context["request"].path)
+        tell(exc, problem, tracing.view_of(context["request"].resolver_match))
     view = context["view"]
     envelope: Envelope | None = getattr(view, "envelope", None)
     if envelope is None:
@@ -169,11 +170,14 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     return Response(envelope(problem), legacy or problem.status, headers=_headers(exc, problem))
 
 
-def tell(exc: Exception, problem: Problem, path: str) -> None:
-    """Log what an operator must hear of, with a trace only where nobody foresaw it; called while it is handled."""
+def tell(exc: Exception, problem: Problem, view: str) -> None:
+    """Log what an operator must hear of, with a trace only where nobody foresaw it; called while it is handled.
+
+    Not the path, nor an error's own text: both are made of what clients send, patients' names among it.
+    """
     unexpected = problem.status == HTTPStatus.INTERNAL_SERVER_ERROR
     log = logger.exception if unexpected else logger.warning
-    log("request failed", path=path, status=problem.status, error=repr(exc))
+    log("request failed", view=view, status=problem.status, code=problem.code, error=type(exc).__name__)
     if unexpected:
         got_request_exception.send(sender=None)  # Django's own reporters and test client listen
 

@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from config.direct import LENDER, DirectProtocol, StartResponse, WSGIApplication
 from config.edge import Application, CutOffError, Message, Receive, Scope, Send
+from transfers import tally
 from transfers.services.stored_file import FileRange, ShortFileError
 from transfers.views.slices import Run, Slices
 
@@ -143,6 +144,7 @@ class _Delivery:
         while offset < run.end:
             chunk = await self._in_thread(run.read, offset)
             await self._send_bytes(chunk)
+            tally.add("bytes_moved", len(chunk), kind="sent")
             offset += len(chunk)
 
     async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
@@ -192,6 +194,7 @@ class _DirectDelivery(_Delivery):
         while offset < run.end:
             count = await self._in_thread(_fill, self._socket, run, offset)
             self._cycle.expected_content_length -= count  # the server counts what it believes to be still to come
+            tally.add("bytes_moved", count, kind="sent")
             offset += count
             if offset < run.end:
                 await self._until_writable()

@@ -36,6 +36,8 @@ from transfers.errors import Problem
 
 SUBPROTOCOL = "carryon"
 TOKEN_SUBPROTOCOL = "token."  # noqa: S105 - a prefix
+SOCKET = "websocket"
+"""What logs call the view of a WebSocket."""
 SOCKETS_PER_USER = 200
 """How many sockets one user may have open at once; each costs a channel and a query every few seconds."""
 
@@ -65,7 +67,7 @@ def websocket_authentication(inner: Application) -> Application:
         except Exception as failure:  # noqa: BLE001 - told as the table of errors has it, here as in HTTP
             refusal = problem_of(failure)
             if refusal.status in OUR_FAULT:
-                tell(failure, refusal, scope["path"])
+                tell(failure, refusal, SOCKET)
             await deny(refusal, scope, receive, send)
             return
         if opened[user.pk] >= SOCKETS_PER_USER:
@@ -110,7 +112,7 @@ async def _or_refused(inner: Application, scope: Scope, receive: Receive, send: 
         if answered:
             raise
         refusal = problem_of(failure)
-        tell(failure, refusal, scope["path"])
+        tell(failure, refusal, SOCKET)
         await _refuse(refusal, scope, send)
 
 

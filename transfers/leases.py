@@ -167,11 +167,13 @@ class Heartbeat:
         self._beat, self._lost, self._interval_seconds = beat, lost, interval_seconds
         self._patience_seconds = settings.ENVIRONMENT.lease_seconds * SELF_FENCE_SHARE
         self._deadline = 0.0
+        self._log = log
         self._done = threading.Event()
         self._losing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
+        self._log = log.bind(**structlog.contextvars.get_contextvars())  # other threads tell of the same work
         self._deadline = time.monotonic() + self._patience_seconds
         self._thread.start()
         _watchdog.watch(self)
@@ -187,7 +189,7 @@ class Heartbeat:
     def fence_if_late(self) -> None:
         """Call `lost` when it is too long since the last successful beat."""
         if time.monotonic() > self._deadline and not self._done.is_set():
-            log.warning("no heartbeat for too long")
+            self._log.warning("no heartbeat for too long")
             self._lose()
 
     def _run(self) -> None:
@@ -206,7 +208,7 @@ class Heartbeat:
         try:
             held = self._beat()
         except Exception as error:  # noqa: BLE001 - the lease is not renewed, whatever the reason
-            log.warning("heartbeat failed", error=repr(error))
+            self._log.warning("heartbeat failed", error=repr(error))
             connections.close_all()
             return
         if held:

@@ -13,6 +13,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from config import logs, redis
+from config.settings.confidential import redaction_of
 from config.settings.environment import read_environment, secret_key
 
 ENVIRONMENT = read_environment()
@@ -43,6 +44,7 @@ X_FRAME_OPTIONS = "DENY"
 # What is installed -----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "config",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -60,6 +62,7 @@ INSTALLED_APPS = [
     "sync",
 ]
 MIDDLEWARE = [
+    "config.watching.noting_view",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -100,7 +103,7 @@ WHITENOISE_AUTOREFRESH = False
 STATIC_ROOT = ENVIRONMENT.static_root  # nginx's, where it serves them; set for collectstatic alone
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
 LOGGING_CONFIG = None
-logs.configure(ENVIRONMENT.log_level)
+logs.configure(ENVIRONMENT.log_level, ENVIRONMENT.log_format, redaction_of(ENVIRONMENT, SECRET_KEY))
 
 # The truth -------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from config.settings.files import FileSource, Unreadable
 from transfers.engine.netguard import Allowance
 
 LEAST_KEY_CHARACTERS = 32
+LEAST_TOKEN_CHARACTERS = 16
 
 
 class ConfigurationError(SystemExit):
@@ -186,6 +187,10 @@ class Environment(BaseSettings):
     )
     token_expiry_days: Count = Field(365, description="Life of a new API token, in days.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="Form of the logs' lines.")
+    metrics_token: str = Field(
+        "", description="Bearer token that /metrics asks for; unset, it answers programs on this machine alone."
+    )
 
     lease_seconds: Seconds = Field(20, description="How long a worker that died keeps its work from others.")
     heartbeat_seconds: Seconds = Field(
@@ -297,6 +302,13 @@ class Environment(BaseSettings):
             raise ValueError("needed with PostgreSQL, so that all processes share one")
         if 0 < len(value) < LEAST_KEY_CHARACTERS:
             raise ValueError(f"must have at least {LEAST_KEY_CHARACTERS} characters")
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if 0 < len(value) < LEAST_TOKEN_CHARACTERS:
+            raise ValueError(f"must have at least {LEAST_TOKEN_CHARACTERS} characters")
         return value
 
     @field_validator("download_root", mode="before")

@@ -13,6 +13,7 @@ from typing import Any
 from celery.beat import Service
 from celery.signals import worker_ready
 
+from config import presence
 from config.celery import app
 
 # Meant for workers that share a queue and have many threads: with one, Celery 5.7 takes a task a second at most.
@@ -32,3 +33,6 @@ def _ring(schedule: str) -> None:
         Service(app, schedule_filename=schedule).start()
     finally:
         os.kill(os.getpid(), signal.SIGTERM)  # it never ends by itself: the supervisor starts it anew
+
+
+presence.announce_worker("beat")

@@ -42,8 +42,16 @@ class Program:
 class Child:
     """The process of a program, one after the other; `ready` is set while the present one works."""
 
-    def __init__(self, program: Program, run_folder: RunFolder, console: Console, prefix_width: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        run_folder: RunFolder,
+        console: Console,
+        prefix_width: int,
+        lines: type[LinePrefixer] = LinePrefixer,
+    ) -> None:
         self.program = program
+        self._lines = lines
         self.ready = asyncio.Event()
         self._run_folder = run_folder
         self._console = console
@@ -79,7 +87,7 @@ class Child:
             )
         finally:
             os.close(writing)
-        self._output = Output(reading, LinePrefixer(self.name, self._prefix_width), self._console)
+        self._output = Output(reading, self._lines(self.name, self._prefix_width), self._console)
         with suppress(OSError):  # on a full disk the service goes on without the note
             self._run_folder.note(self.name, self._process.pid)
 

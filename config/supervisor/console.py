@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import threading
@@ -25,12 +26,30 @@ class LinePrefixer:
         if len(self._rest) > MAX_LINE_BYTES:
             lines.append(self._rest)
             self._rest = b""
-        return b"".join(self._prefix + line.rstrip(b"\r") + b"\n" for line in lines)
+        return b"".join(self._line(line.rstrip(b"\r")) for line in lines)
 
     def flush(self) -> bytes:
         """The last line, when it was left without an end."""
         rest, self._rest = self._rest, b""
-        return self._prefix + rest + b"\n" if rest else b""
+        return self._line(rest) if rest else b""
+
+    def _line(self, line: bytes) -> bytes:
+        return self._prefix + line + b"\n"
+
+
+class JsonLines(LinePrefixer):
+    """Cuts one process's output into lines that are JSON each, and name the process."""
+
+    def __init__(self, name: str, width: int = 0) -> None:
+        super().__init__(name, width)
+        self._name = name
+
+    def _line(self, line: bytes) -> bytes:
+        """Add the name to an object; make one of what is no JSON, such as what another program writes."""
+        begin = json.dumps({"program": self._name})[:-1].encode()
+        if line.startswith(b'{"') and line.endswith(b"}"):
+            return begin + b", " + line[1:] + b"\n"
+        return begin + b", " + json.dumps({"event": line.decode(errors="replace")})[1:].encode() + b"\n"
 
 
 class Console:

@@ -16,7 +16,7 @@ from config import redis
 from config.supervisor import listener, messages, programs
 from config.supervisor.backoff import Backoff
 from config.supervisor.child import Child, Program, describe_exit
-from config.supervisor.console import Console, LinePrefixer
+from config.supervisor.console import Console, JsonLines, LinePrefixer
 from config.supervisor.errors import StartError
 from config.supervisor.run_folder import RunFolder
 
@@ -57,7 +57,8 @@ class Supervisor:
         self._stop_asked = 0.0
         self._hurry = asyncio.Event()
         self._prefix_width = len(f"worker-{environment.workers}")
-        self._prefixer = LinePrefixer("carryon", self._prefix_width)
+        self._lines = JsonLines if environment.log_format == "json" else LinePrefixer
+        self._prefixer = self._lines("carryon", self._prefix_width)
 
     async def run(self) -> None:
         """Run until a signal says stop; StartError when the service cannot start."""
@@ -163,7 +164,7 @@ class Supervisor:
     # Watching ----------------------------------------------------------------------------------------------------
 
     def _child(self, program: Program) -> Child:
-        child = Child(program, self._folder, self._console, self._prefix_width)
+        child = Child(program, self._folder, self._console, self._prefix_width, self._lines)
         self._children.append(child)
         return child
 

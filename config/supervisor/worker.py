@@ -8,6 +8,7 @@ from typing import Any
 
 from celery.signals import worker_ready
 
+from config import presence
 from config.supervisor import gate
 from config.supervisor.run_folder import READY_FILE_VARIABLE
 
@@ -19,3 +20,4 @@ def announce(**_: Any) -> None:
 
 
 gate.wait_until_open()
+presence.announce_worker("worker")

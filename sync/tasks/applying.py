@@ -22,7 +22,7 @@ from sync.moving import Work
 from sync.plan import Action, Verb, from_json
 from sync.tasks.batches import FINISH, bytes_of
 from sync.tasks.legs import Leg
-from transfers import leases, running
+from transfers import leases, running, tally
 from transfers.errors import (
     AddressForbiddenError,
     CarryonError,
@@ -158,7 +158,7 @@ class _Applying:
         self._failed: list[Failure] = []
         self._part_md5s: list[str] = []
         self._current: dict[str, None] = {}
-        self._files_done, self._bytes_done = 0, 0
+        self._files_done, self._bytes_done, self._tallied = 0, 0, 0
         self._noted = time.monotonic()
         self._in_a_row = 0
 
@@ -250,6 +250,7 @@ class _Applying:
                 if hopeless or attempt == ATTEMPTS:
                     raise
                 log.info("trying a file again", job=str(self._job.pk), code=error.code, attempt=attempt)
+                tally.add("retries", kind="sync_file", code=error.code)
                 self._pause(error, attempt)
         raise AssertionError("unreachable")
 
@@ -273,6 +274,7 @@ class _Applying:
 
     def _note_failure(self, action: Action, error: TransferError) -> None:
         log.info("a file failed", job=str(self._job.pk), code=error.code)
+        tally.add("failures", kind="sync_file", code=error.code)
         with self._lock:
             self._failed.append(Failure.of(self._job, action.path, error.code, error.message))
             if self._in_a_row >= 0:
@@ -303,7 +305,10 @@ class _Applying:
 
     def _bytes_noted(self) -> int:
         parts = self._batch.first_part is not None
-        return self._work.bytes_moved if parts else self._bytes_done
+        noted = self._work.bytes_moved if parts else self._bytes_done
+        tally.add("bytes_moved", noted - self._tallied, kind="sync")
+        self._tallied = noted
+        return noted
 
     def _write(
         self, outcomes: list[tuple[Action, Outcome | None]], failed: list[Failure], numbers: dict[str, Any]

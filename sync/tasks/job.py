@@ -23,7 +23,7 @@ from sync.tasks.applying import work_off
 from sync.tasks.batches import SKIPPED, BatchWriter
 from sync.tasks.events import tell_state
 from sync.tasks.legs import Leg, legs_of
-from transfers import leases, running
+from transfers import leases, running, tally
 from transfers.doorbell import EVERY_WORKER, ring
 from transfers.errors import (
     CarryonError,
@@ -103,7 +103,8 @@ class _Holding:
         """Work until the job ends or is handed back."""
         seconds = settings.ENVIRONMENT.heartbeat_seconds
         beat = leases.Heartbeat(self._beat, lambda: self.interrupt(Interruption.FENCED), seconds)
-        with running.working_on(self.job.pk, self), beat:
+        transfer = structlog.contextvars.bound_contextvars(transfer=str(self.job.pk))
+        with transfer, running.working_on(self.job.pk, self), beat:
             try:
                 self._work()
                 self._check()
@@ -221,8 +222,10 @@ class _Holding:
         log.info("a sync failed", job=str(self.job.pk), code=error.code)
         if isinstance(error, SourceBusyError) and self.job.fruitless_attempts < MAX_FRUITLESS:
             attempts = self.job.fruitless_attempts + 1
+            tally.add("retries", kind="sync", code=error.code)
             self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
             return
+        tally.add("failures", kind="sync", code=error.code)
         self._end(lambda: self.job.mark_failed(error.code, error.message))
 
     def _end(self, move: Callable[[], bool]) -> None:

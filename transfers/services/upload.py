@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Now
 
-from transfers import storage
+from transfers import storage, tally
 from transfers.engine import plan
 from transfers.engine.base import CHUNK_BYTES, Collection, Reader, StoredPart, promised_md5
 from transfers.engine.local.disk import sink_errors
@@ -143,6 +143,7 @@ def store_part(*, user: AbstractBaseUser, upload_id: int, part: IncomingPart, re
     except SinkError:
         _open(user, upload_id)  # it may have ended meanwhile: then that is why
         raise
+    tally.add("bytes_moved", stored.size, kind="upload")
     still = Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN)
     if not still.update(received=F("received") + stored.size, touched_at=Now()):
         _open(user, upload_id)

@@ -83,6 +83,9 @@ class Storage(Protocol):
     def content_address(self, location: str, disposition: str, content_type: str) -> Address:
         """Where a client may fetch the file itself; NoAddressesError as above."""
 
+    def check(self) -> None:
+        """Nothing, when a file could come here now; SinkError when not."""
+
     def sweep(self, alive: Callable[[Numbers[int]], set[int]], older_than_seconds: float) -> int:
         """Remove what uploads have left that are no more, and tell how many.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Collection as Numbers
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from django.conf import settings
 
@@ -78,6 +79,12 @@ class LocalStorage:
     def content_address(self, location: str, disposition: str, content_type: str) -> Address:  # noqa: ARG002 - as above
         """None: bytes go through the service."""
         raise NoAddressesError("Files lie on local disk: fetch them from the service.")
+
+    def check(self) -> None:
+        """Make a file without a name, which is gone again at once."""
+        with sink_errors(self._root()):
+            self._root().mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=self._root()).close()
 
     def sweep(self, alive: Callable[[Numbers[int]], set[int]], older_than_seconds: float) -> int:
         """Remove the folders of uploads that are no more."""

@@ -24,6 +24,7 @@ from transfers.engine.s3 import (
     UnfinishedUpload,
     delete_object,
     presigned_content_url,
+    require_bucket,
     unfinished_uploads,
 )
 from transfers.storage.base import Address, Slot
@@ -98,6 +99,10 @@ class S3Storage:
             place, key, CONTENT_ADDRESS_SECONDS, disposition=disposition, content_type=content_type
         )
         return Address(url=url, method="GET", expires_at=expires_at)
+
+    def check(self) -> None:
+        """Ask the store whether the bucket is there and ours to use."""
+        require_bucket(_place())
 
     def sweep(self, alive: Callable[[Numbers[int]], set[int]], older_than_seconds: float) -> int:
         """Abort the store's multipart uploads that belong to no upload of ours any more."""

@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from transfers import leases, progress
+from transfers import leases, progress, tally
 from transfers.engine.base import SourceInfo
 from transfers.engine.checksums import Checksums, FileHasher
 from transfers.engine.copying import Allotment, Watch, WholePlan, copy
@@ -341,7 +341,8 @@ class Attempt:
         with self._telling:
             fetched = self._watch.fetched if self._watch is not None else 0
             new, self._told_fetched = fetched - self._told_fetched, fetched
-            return new
+        tally.add("bytes_moved", new, kind="download")
+        return new
 
     def _replaces(self) -> bool:
         stored = self.download.stored_file

@@ -11,7 +11,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db.models.functions import Now
 
-from transfers import leases, progress, running
+from transfers import leases, progress, running, tally
 from transfers.doorbell import EVERY_WORKER, ring
 from transfers.engine.retry import pause_seconds
 from transfers.errors import ChecksumMismatchError, Interrupted, Interruption, TransferError
@@ -53,6 +53,7 @@ def fetch_download(download_id: str) -> None:
         if download is not None:
             _Fetch(download).run()
         pk = _next_due()
+        structlog.contextvars.unbind_contextvars("request_id")  # what follows was not asked for by that request
         if pk is not None and time.monotonic() > deadline:
             ring(fetch_download, pk)  # other kinds of work may be waiting for this thread
             return
@@ -95,7 +96,8 @@ class _Fetch:
         beat = leases.Heartbeat(
             self._beat, lambda: self.interrupt(Interruption.FENCED), self._environment.heartbeat_seconds
         )
-        with running.working_on(self.download.pk, self), self._slots, beat:
+        transfer = structlog.contextvars.bound_contextvars(transfer=str(self.download.pk))
+        with transfer, running.working_on(self.download.pk, self), self._slots, beat:
             self._bury_lost_attempts()
             try:
                 self._work()
@@ -148,6 +150,7 @@ class _Fetch:
         if isinstance(error, ChecksumMismatchError) and attempt.in_one_go:
             seconds = None  # it was the second one, so the promise is wrong, or whoever gave it
         log.info("attempt failed", download=str(self.download.pk), code=error.code, retry_in_seconds=seconds)
+        tally.add("failures" if seconds is None else "retries", kind="download", code=error.code)
         if seconds is None:
             if self.download.mark_failed(error.code, error.message):
                 tell_state(self.download)

@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.db.models import F, QuerySet
 
-from transfers import leases, running
+from transfers import leases, running, tally
 from transfers.engine.base import SourceInfo
 from transfers.engine.copying import Watch, copy
 from transfers.engine.local import LocalSink
@@ -88,6 +88,7 @@ class Join:
     def _tell_fetched(self) -> None:
         fetched = self._watch.fetched if self._watch is not None else 0
         new, self._told_fetched = fetched - self._told_fetched, fetched
+        tally.add("bytes_moved", new, kind="download")
         if new:
             self._same().update(bytes_fetched=F("bytes_fetched") + new)
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
+import structlog
 from celery import signals
 
 from config import logs
+from config.redaction import Redaction
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +42,41 @@ def test_the_servers_own_set_up_gives_way(capsys: pytest.CaptureFixture[str]) ->
     assert "/ws/events/" in line
     assert "secret" not in line
     assert "timestamp=" in line
+
+
+def test_the_server_tells_no_path_of_a_clients_own(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO")
+    logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" %d', "127.0.0.1:1", "/ws/P-4711/", 401)
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert "127.0.0.1:1" in line
+    assert "P-4711" not in line
+
+
+def test_json_lines_hold_the_trace_and_nothing_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", "json", Redaction(secrets=["the configured key"]))
+    try:
+        int("pid=P-4711 at https://u:secret-1@host/x?sig=secret-2 with the configured key")
+    except ValueError:
+        structlog.get_logger("any").exception("it broke", token="secret-3", attempt=2)
+
+    [line] = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["attempt"], told["level"]) == ("it broke", 2, "error")
+    assert "Traceback" in told["exception"]
+    assert not {word for word in ("P-4711", "secret-", "the configured key") if word in line}
+
+
+def test_a_view_is_named_and_not_its_path(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO")
+    request = SimpleNamespace(resolver_match=None)
+    logging.getLogger("django.request").error(
+        "Internal Server Error: %s", "/api/cases/P-4711", extra={"request": request, "status_code": 500}
+    )
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert "Internal Server Error: unmatched" in line
+    assert "P-4711" not in line
 
 
 def test_the_server_has_nowhere_to_tell_every_request() -> None:

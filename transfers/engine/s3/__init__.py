@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from transfers.engine.s3.client import S3Place
 from transfers.engine.s3.collection import S3Collection
-from transfers.engine.s3.objects import delete_object, presigned_content_url
+from transfers.engine.s3.objects import delete_object, presigned_content_url, require_bucket
 from transfers.engine.s3.sink import S3Sink
 from transfers.engine.s3.source import S3Source
 from transfers.engine.s3.tree import S3Tree
@@ -22,6 +22,7 @@ __all__ = [
     "UnfinishedUpload",
     "delete_object",
     "presigned_content_url",
+    "require_bucket",
     "sweep",
     "unfinished_uploads",
 ]

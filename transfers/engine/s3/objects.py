@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from botocore.exceptions import ClientError
 
-from transfers.engine.s3.client import S3Place, client
+from transfers.engine.s3.client import S3Place, client, streaming_client
 from transfers.engine.s3.etags import checksum_of_object, plain_etag, unquoted
 from transfers.engine.s3.exchange import Answer, Request, exchange
 from transfers.engine.s3.failures import is_gone, sink_failures, status_of
@@ -34,6 +34,12 @@ class ObjectInfo:
     def etag(self) -> str:
         """Its ETag without quotes, in lower case."""
         return plain_etag(self.version)
+
+
+def require_bucket(place: S3Place) -> None:
+    """Nothing, when the store answers and the bucket may be used; SinkError when not. One request, asked once."""
+    with sink_failures(place):
+        streaming_client(place).head_bucket(Bucket=place.bucket)
 
 
 def find_object(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from config.supervisor.console import MAX_LINE_BYTES, Console, LinePrefixer
+from config.supervisor.console import MAX_LINE_BYTES, Console, JsonLines, LinePrefixer
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,18 @@ def test_a_reader_that_went_away_ends_nothing(pipe: tuple[int, int]) -> None:
     console.write(b"two\n")
     assert console.mark().wait(5)
     assert any(thread.name == "console" for thread in threading.enumerate())
+
+
+def test_json_lines_name_their_process() -> None:
+    lines = JsonLines("web")
+
+    told = lines.feed(b'{"event": "x", "level": "info"}\nplain "text"\r\n{broken\n\xff\n{}\nun') + lines.flush()
+
+    assert [json.loads(line) for line in told.splitlines()] == [
+        {"program": "web", "event": "x", "level": "info"},
+        {"program": "web", "event": 'plain "text"'},
+        {"program": "web", "event": "{broken"},
+        {"program": "web", "event": "\ufffd"},
+        {"program": "web", "event": "{}"},
+        {"program": "web", "event": "un"},
+    ]

@@ -1,0 +1,1 @@
+"""Whether what the service needs is there: asked within bounded time, told without secrets."""

@@ -1,0 +1,1 @@
+"""What operators run by `manage.py`."""
