@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from sync.moving import PART_CONNECTIONS, HashingSource, LongReads, Parts, Work, checksum_of
 from sync.plan import Action, Verb
+from transfers.engine.base import Source
 from transfers.engine.copying import Watch, copy
 from transfers.engine.plan import Part, Plan
 from transfers.engine.tree.base import (
@@ -157,16 +158,23 @@ class Sides:
         return self._bring(action, work)
 
     def _bring(self, action: Action, work: Work) -> Outcome:
-        if action.in_danger and action.loser is not None:
-            action = replace(action, loser=self._set_aside(action.loser), in_danger=False)
-        if _large(action.size):
-            return self._bring_large(action, work)
+        """Bring a file; what it is to replace goes aside only when it can be read, or its name would be nobody's."""
         winner = _given(action.winner)
+        if _large(action.size):
+            if action.in_danger:
+                _check_readable(self.winner.source(winner))
+            return self._bring_large(self._out_of_danger(action), work)
         with work.turn():
             content = self.winner.read(winner)
+            action = self._out_of_danger(action)
             written = self.loser.write(action.path, content, action.loser)
         checksum = str(Checksum(content.md5))
         return Alike(action.path, len(content.content), winner, written, checksum, _digests(content))
+
+    def _out_of_danger(self, action: Action) -> Action:
+        if not action.in_danger or action.loser is None:
+            return action
+        return replace(action, loser=self._set_aside(action.loser), in_danger=False)
 
     def _set_aside(self, loser: Entry) -> Entry | None:
         """Keep what the loser has under another name; what of it still has its own name."""
@@ -240,6 +248,13 @@ class Sides:
         self.loser.settle()
         sink.complete(winner.size)  # what went before may be forgotten: after a crash a comparison would tell
         return Alike(action.path, winner.size, winner, written, str(checksum))
+
+
+def _check_readable(source: Source) -> None:
+    """Read its first byte; a SourceError when that cannot be had."""
+    source.stat()
+    with source.open(0, 1) as reader:
+        reader.readinto(memoryview(bytearray(1)))
 
 
 def _checksum_of_all(md5s: Sequence[str], plan: Plan) -> Checksum | None:

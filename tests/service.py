@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -78,8 +78,9 @@ class Service:
         """The processes that run now, by name."""
         pids = {}
         for note in (self.data_dir / "run").glob("*.pid"):
-            if words := note.read_text().split():
-                pids[note.stem] = int(words[0])
+            with suppress(FileNotFoundError):  # it has ended just now
+                if words := note.read_text().split():
+                    pids[note.stem] = int(words[0])
         return pids
 
     def signal(self, number: signal.Signals) -> None:

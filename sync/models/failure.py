@@ -7,7 +7,7 @@ from typing import Self
 
 from django.db import models
 
-from sync.models.job import Job
+from sync.models.job import Job, Phase
 
 MAX_PATH_BYTES = 2000
 """What is told of a path: PostgreSQL indexes 2,704 bytes, and a path that cannot be synced may have any number."""
@@ -25,8 +25,8 @@ class FailureQuerySet(models.QuerySet["Failure"]):
     """The ways to find failures."""
 
     def about(self, job: Job, path: str) -> Self:
-        """That of this path in the job, if it failed."""
-        return self.filter(job=job, path=told_path(path))
+        """That of this path in what the job is at, if it failed there."""
+        return self.filter(job=job, phase=job.phase, path=told_path(path))
 
 
 class Failure(models.Model):
@@ -34,6 +34,7 @@ class Failure(models.Model):
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="failures")
     path = models.TextField()
+    phase = models.CharField(max_length=8, choices=Phase, default=Phase.SYNCING, help_text="What the job was at.")
     code = models.CharField(max_length=40)
     reason = models.TextField()
 
@@ -51,4 +52,4 @@ class Failure(models.Model):
     @classmethod
     def of(cls, job: Job, path: str, code: str, reason: str) -> Failure:
         """What is to be told of this path, not yet in the database."""
-        return cls(job=job, path=told_path(path), code=code, reason=reason)
+        return cls(job=job, phase=job.phase, path=told_path(path), code=code, reason=reason)

@@ -132,7 +132,7 @@ class _Holding:
     # The work
 
     def _work(self) -> None:
-        self._progress(started_at=Coalesce("started_at", Now()), is_planned=False, error_code="", error="")
+        self._hold(started_at=Coalesce("started_at", Now()), is_planned=False, error_code="", error="")
         self.job.refresh_from_db(fields=["started_at"])
         tell_state(self.job)
         if not self.job.dry_run:
@@ -161,7 +161,7 @@ class _Holding:
             "files_total": self.job.files_before + writer.files,
             "bytes_total": self.job.bytes_before + writer.size,
         }
-        self._progress(is_planned=True, **totals)
+        self._hold(is_planned=True, **totals)
         if not self.job.dry_run:
             work_off(leg, holds=self._goes_on)
             self._check()
@@ -183,8 +183,8 @@ class _Holding:
         if is_again:
             done = self.job.batches.aggregate(files=Coalesce(Sum("files_done"), 0), size=Coalesce(Sum("bytes_done"), 0))
             done = {"files": done["files"] + self.job.files_before, "size": done["size"] + self.job.bytes_before}
-        with transaction.atomic():
-            self._progress(
+        with transaction.atomic():  # or batches would go that are another holder's by now
+            self._hold(
                 phase=leg.phase,
                 is_planned=False,
                 files_before=done["files"],
@@ -203,7 +203,9 @@ class _Holding:
     def _copied(self) -> None:
         """The first copy is whole: from now on the work goes on in the local folder."""
         if not Failure.objects.filter(job=self.job).exclude(code=SKIPPED).exists():
-            Case.objects.filter(pk=self.job.case_id).update(copied_at=Now())
+            with transaction.atomic():
+                self._hold()
+                Case.objects.filter(pk=self.job.case_id).update(copied_at=Now())
 
     def _goes_on(self) -> bool:
         return self._reason is None and self._failure is None
@@ -284,6 +286,11 @@ class _Holding:
         if now - began > 2 * PUBLISH_SECONDS:
             self._measured = (now, size)
         return max(0, int((size - before) / max(now - began, PUBLISH_SECONDS)))
+
+    def _hold(self, **facts: Any) -> None:
+        """Write this down as the job's holder; Interrupted when somebody else is that by now."""
+        if not self._progress(**facts):
+            raise Interrupted(Interruption.FENCED)
 
     def _progress(self, **facts: Any) -> bool:
         """Write this down, which renews the lease; whether it is still ours."""

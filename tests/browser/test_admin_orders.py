@@ -14,7 +14,7 @@ from tests.browser.list_page import Files
 from tests.e2e.carryon import Carryon
 from tests.servers import manage
 
-NAME, PASSWORD = "overseer", "correct horse battery"
+NAME, PASSWORD = "orders-overseer", "correct horse battery"
 ADMIN = "/admin/transfers/"
 MiB = 2**20
 SOON_MS = 30_000
@@ -25,7 +25,7 @@ LONG = "upper-and-lower-jaw-second-visit-before-treatment-full-resolution-" * 2
 @pytest.fixture(scope="module")
 def files(carryon: Carryon) -> Files:
     """Somebody who orders files; an operator is there too."""
-    superuser = ("createsuperuser", "--noinput", "--username", NAME, "--email", "overseer@carryon.test")
+    superuser = ("createsuperuser", "--noinput", "--username", NAME, "--email", "orders-overseer@carryon.test")
     manage(carryon.data_dir, *superuser, **carryon.variables, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
     token = manage(carryon.data_dir, "create_token", "--user", "customer", **carryon.variables).splitlines()[-1]
     return Files(carryon.service.url, token)

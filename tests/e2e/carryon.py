@@ -27,6 +27,17 @@ BACK_SECONDS = 30
 _LEFTOVERS = (".part", ".part.journal", ".part.journal.new")
 
 
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """The process stands still during the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
 class Carryon:
     """A running service and its first user, who is staff."""
 

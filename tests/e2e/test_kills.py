@@ -7,8 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,7 +18,7 @@ import redis
 import requests
 
 from tests import battery
-from tests.e2e.carryon import Carryon, leftovers_of, running_carryon, sha256
+from tests.e2e.carryon import Carryon, frozen, leftovers_of, running_carryon, sha256
 from tests.e2e.client import Frame, Listener
 from tests.origin import Behaviour, GeneratedFile, Origin
 from tests.service import is_alive, wait_until
@@ -104,17 +103,6 @@ def begin(carryon: Carryon, origin: Origin, name: str, size: int, rate: float | 
     file = GeneratedFile(size, seed=seed)
     url = origin.add(f"/{name}", file, Behaviour(rate=rate))
     return Work(carryon, origin, f"/{name}", file, carryon.admin.begin(url, f"/{name}"))
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    """The process stands still during the block."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 def allowed_twice(rate: float) -> int:

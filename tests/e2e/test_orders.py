@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ import requests
 from websockets.sync.client import connect
 
 from tests import battery
-from tests.e2e.carryon import Carryon, running_carryon
+from tests.e2e.carryon import Carryon, frozen, running_carryon
 from tests.e2e.ordering import Ordering, sizes_of
 from tests.e2e.test_full_disk import DISK_BYTES, small_disk
 from tests.service import wait_until
@@ -51,16 +51,6 @@ def ann(carryon: Carryon, user: Ordering) -> Iterator[Ordering]:
     user.ask("DELETE", "/download/list/me")
     yield user
     wait_until(lambda: user.lying() == user.zips(), 15)
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 def some_files(ann: Ordering, folder: Path, count: int = 24, mib: int = 16) -> dict[int, tuple[str, int]]:

@@ -174,7 +174,7 @@ def test_all_kinds_of_answers_on_one_connection(small: Content) -> None:
 
 
 def test_somebody_elses_file_is_not_there(web: Web, small: Content) -> None:
-    other = web.new_token("--user", "bob")
+    other = web.new_token("--user", "a-stranger")
     for path in (small.target, f"/files/{small.pk}"):
         response = requests.get(
             f"{web.url}{path}", headers={"X-Access-Token": other, "Range": "bytes=0-0"}, timeout=TIMEOUT_SECONDS

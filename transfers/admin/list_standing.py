@@ -84,8 +84,9 @@ def asked(job: ListJob) -> str:
 
 
 def _conditions(query: dict[str, object]) -> Iterator[str]:
-    for name, value in query.items():
-        yield _ASKED[name].format(f"{value:,}" if isinstance(value, int) else value)
+    for name, asked in _ASKED.items():  # PostgreSQL gives an object's names back in an order of its own
+        if (value := query.get(name)) is not None:
+            yield asked.format(f"{value:,}" if isinstance(value, int) else value)
 
 
 def _where(parent_id: str | None) -> str:

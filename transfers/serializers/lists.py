@@ -26,7 +26,7 @@ COUNT, TOTAL_SIZE = 0x01, 0x02
 """What a `partMask` asks for."""
 ZIP_SUFFIX = ".zip"
 _ID = re.compile(r"[0-9]{1,19}")
-_CONTENT_TYPE = re.compile(r"[\w.+-]{1,100}/(\*|[\w.+-]{1,100})", re.ASCII)
+_CONTENT_TYPE = re.compile(r"\A[\w.+-]{1,100}/(\*|[\w.+-]{1,100})\Z", re.ASCII)
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 
 
@@ -88,7 +88,9 @@ class FileQuerySerializer(StrictSerializer):
     """A query for files; all that is told must hold."""
 
     text = PlainTextField(required=False, max_length=255, help_text="In the name, in any case.")
-    contentType = serializers.RegexField(_CONTENT_TYPE, required=False, help_text="`image/png`, or `image/*`.")  # noqa: N815
+    contentType = serializers.RegexField(  # noqa: N815
+        _CONTENT_TYPE, max_length=201, required=False, help_text="`image/png`, or `image/*`."
+    )
     folder = PlainTextField(
         required=False,
         allow_blank=True,

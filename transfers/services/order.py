@@ -206,8 +206,10 @@ def _describe(item: OrderItem, file: StoredFile | None, listed_size: int, names:
 
 
 def _new_job(order: Order) -> ListJob:
-    # What was wanted then may be there by now.
-    order.items.failed().exclude(failure_code=FailureCode.DUPLICATE).update(failure_code="", failure_message="")
+    # What was wanted then may be there by now. It had gone back on the list: it is this order's again.
+    failed = order.items.failed().exclude(failure_code=FailureCode.DUPLICATE)
+    lists.remove(user=order.user, file_ids=list(failed.values_list("file_id", flat=True)))
+    failed.update(failure_code="", failure_message="")
     pk = uuid.uuid4()
     location = storage.for_new().made_location(order.user_id, f"{pk}.zip")
     job = ListJob.objects.create(

@@ -45,6 +45,8 @@ def _add(job: ListJob) -> None:
         if ListJob.objects.filter(pk=job.pk, desired=ListJobDesired.STOP).exists():
             job.mark_stopped()
             return
-        added = insert(locked(job.user_id), Selection.from_json(job.request).files(job.user))
+        download_list = locked(job.user_id)
+        job.mark_progress()  # which locks the row: whoever would claim it meanwhile waits until all of this is done
+        added = insert(download_list, Selection.from_json(job.request).files(job.user))
         if not job.mark_completed(files_done=added):
             transaction.set_rollback(True)

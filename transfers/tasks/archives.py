@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.db import transaction
 
@@ -13,6 +14,7 @@ from transfers.engine.archive import Layout, Member, Method
 from transfers.engine.base import Source
 from transfers.errors import (
     ChecksumsPendingError,
+    FolderUnusableError,
     Interrupted,
     Interruption,
     SourceChangedError,
@@ -183,10 +185,21 @@ def _failure_of(order: Order, item: OrderItem, stored: StoredFile | None) -> Fai
     if (stored.size, modified_ns(stored)) != (item.size, item.modified_ns):
         return Failure(FailureCode.NOT_FOUND, "The file was changed after it was ordered.")
     if storage.of(stored.path).path(stored.path) is not None and not stored.untouched():
+        _check_reachable(Path(stored.path))
         return Failure(FailureCode.NOT_FOUND, "The file is not at its place any more as it was stored.")
     if not stored.crc32 and stored.checksum_error:
         return Failure(FailureCode.UNKNOWN_ERROR, f"The file cannot be read: {stored.checksum_error}")
     return None
+
+
+def _check_reachable(path: Path) -> None:
+    """FolderUnusableError where a file may well be there, but its disk cannot be asked: that passes."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise FolderUnusableError(f"the disk of the files cannot be looked at: {error.strerror}") from None
 
 
 def _member(item: OrderItem) -> Member:

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models.functions import Coalesce, Now
 
 from transfers import leases, running, storage
@@ -21,7 +21,7 @@ from transfers.engine.archive import ArchiveSource, DeflatedSource, Layout
 from transfers.engine.base import Sink, Source
 from transfers.engine.copying import Watch, WholePlan, copy
 from transfers.engine.plan import Plan, shared, whole
-from transfers.errors import Interrupted, Interruption, MemberError, SourceError, TransferError
+from transfers.errors import CarryonError, Interrupted, Interruption, MemberError, SourceError, TransferError
 from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobDesired, ListJobKind
 from transfers.tasks.archives import (
@@ -74,6 +74,7 @@ class _Zipping:
         self._watch: Watch | None = None
         self._layout: Layout | None = None
         self._published = 0.0
+        self._began_at = job.bytes_done
         self._ended = threading.Event()
         self._writing = threading.RLock()
 
@@ -87,8 +88,13 @@ class _Zipping:
                 self._work()
         except Interrupted as interrupted:
             self._obey(interrupted.reason)
-        except TransferError as error:
+        except CarryonError as error:
             self._fail(error)
+        except DatabaseError as error:  # it is the lease's to say who goes on, and the reaper's to ring
+            log.warning("zip put off", job=str(self.job.pk), error=type(error).__name__)
+        except Exception:  # whatever it is, it must not come again every few seconds for ever
+            log.exception("zip failed unexpectedly", job=str(self.job.pk))
+            self._fail(TransferError("Something unexpected went wrong; it has been logged."))
 
     def interrupt(self, reason: Interruption) -> None:
         """End soon, from any thread; the first reason is the one that counts."""
@@ -166,6 +172,7 @@ class _Zipping:
                 if error.number is None or error.cause is None:
                     raise
                 self._lost(members.number(error.number), error.cause)
+                check_items(self.order, settings.ENVIRONMENT.order_max_bytes, job=job)  # it may not be the only one
                 sink.abort()
                 return False
             self._check()
@@ -240,9 +247,9 @@ class _Zipping:
         elif reason == Interruption.DRAINING and self.job.hand_back():
             ring(make_zip, self.job.pk)
 
-    def _fail(self, error: TransferError) -> None:
+    def _fail(self, error: CarryonError) -> None:
         log.info("zip not made", job=str(self.job.pk), code=error.code)
-        attempts = self.job.fruitless_attempts + 1
+        attempts = self.job.fruitless_attempts + 1 if self.job.bytes_done <= self._began_at else 1
         if attempts < MAX_FRUITLESS:
             self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
             return

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 from structlog.testing import capture_logs
 
@@ -19,15 +20,17 @@ from sync.models.job import JobState, Phase
 from sync.plan import Action, Stage, Verb, to_json
 from sync.services import case as cases
 from sync.tasks import sync_case
-from sync.tasks.job import help_sync
+from sync.tasks.job import _Holding, help_sync
+from sync.tasks.legs import Leg
 from tests.e2e import syncs
 from tests.e2e.syncs import tree_of
 from tests.integration.sync.rows import new_case, new_job
 from tests.integration.transfers.rows import new_user, use
 from transfers import leases
-from transfers.engine.tree.base import Entry, Tree
+from transfers.engine.tree.base import SMALL_BYTES, Entry, Tree
 from transfers.engine.tree.memory import MemoryTree
 from transfers.engine.tree.names import is_conflict_path
+from transfers.errors import Interrupted
 from transfers.models import StoredFile
 
 _times = itertools.count(1_600_000_001, 3)
@@ -291,6 +294,32 @@ class TestFileAndFolder:
         assert set(store.contents) == {"good", "good/below", "y"}
 
 
+class TestHolding:
+    def test_who_lost_the_job_takes_nothing_from_who_has_it(self, case: Case) -> None:
+        job = new_job(case)
+        lost = Job.objects.claim(job.pk, leases.new_owner())
+        assert lost is not None
+        Job.objects.update(lease_expires_at=Now())
+        held = Job.objects.claim(job.pk, leases.new_owner())
+        assert held is not None
+        Batch.objects.create(job=held, stage=1, number=1, actions=[])
+        for held_no_more in (_Holding(lost)._work, lambda: _Holding(lost)._clear(Leg(lost, Phase.SYNCING))):
+            with pytest.raises(Interrupted):
+                held_no_more()
+        assert held.batches.count() == 1
+
+    def test_who_lost_the_job_does_not_say_that_the_copy_is_whole(self, case: Case) -> None:
+        job = new_job(case)
+        lost = Job.objects.claim(job.pk, leases.new_owner())
+        assert lost is not None
+        Job.objects.update(lease_expires_at=Now())
+        assert Job.objects.claim(job.pk, leases.new_owner()) is not None
+        with pytest.raises(Interrupted):
+            _Holding(lost)._copied()
+        case.refresh_from_db()
+        assert case.copied_at is None
+
+
 class TestHelp:
     def test_who_helped_with_a_phase_that_is_over_takes_nothing_of_the_next(self, case: Case) -> None:
         """It would do it on the trees of the one that is over."""
@@ -318,6 +347,23 @@ class Broken:
 
 
 class TestFailures:
+    def test_what_a_large_file_had_before_the_sync_stays_told(
+        self, case: Case, settings: Settings, tmp_path: Path
+    ) -> None:
+        """The source has a link where the local folder has a large file: that it was skipped must not be forgotten."""
+        use(settings, sync_save_path=tmp_path / "cases", data_dir=tmp_path / "data", sync_source_roots=[tmp_path])
+        source = tmp_path / "source"
+        source.mkdir()
+        (source / "film").symlink_to("/nowhere")
+        write(source, "other", "x")
+        write(local(case), "film", "f" * (SMALL_BYTES + 1))
+        job = new_job(case, up=True, source=str(source))
+        sync_case(str(job.pk))
+        job.refresh_from_db()
+        assert job.state == JobState.COMPLETED_WITH_FAILURES
+        assert failures(job) == {"film": "it is a link"}
+        assert set(tree_of(cloud(case))) >= {"film", "other"}
+
     @pytest.mark.parametrize("helps", [False, True])
     def test_a_fault_of_ours_is_logged_without_the_patient(
         self, case: Case, monkeypatch: pytest.MonkeyPatch, *, helps: bool

@@ -10,12 +10,19 @@ import pytest
 from sync import apply
 from sync.apply import Alike, Gone, Sides, Work
 from sync.plan import Action, Stage, Verb
+from transfers.engine.base import Source
 from transfers.engine.tree import base
 from transfers.engine.tree.base import Checksum, Content, Description, Entry, Kind, Tree, checksum_of_parts, md5_of
 from transfers.engine.tree.local import LocalTree
 from transfers.engine.tree.memory import MemoryTree
 from transfers.engine.tree.names import is_conflict_path
-from transfers.errors import ChangedElsewhereError, ChecksumMismatchError, SourceChangedError, SourceInterruptedError
+from transfers.errors import (
+    ChangedElsewhereError,
+    ChecksumMismatchError,
+    SourceChangedError,
+    SourceInterruptedError,
+    SourceRefusedError,
+)
 
 MTIME_NS = 1_600_000_000_123_456_789
 SMALL, PART = 100, 64
@@ -121,6 +128,26 @@ class TestConflicts:
         with pytest.raises(ChangedElsewhereError):
             Sides(winner, loser).apply(conflict, Work())
         assert contents(loser) == {"a": b"theirs, edited"}
+
+
+class Unreadable(MemoryTree):
+    """A tree that lists what it does not let anybody read."""
+
+    def read(self, entry: Entry) -> Content:
+        raise SourceRefusedError(f"{entry.path}: permission denied")
+
+    def source(self, entry: Entry) -> Source:
+        raise SourceRefusedError(f"{entry.path}: permission denied")
+
+
+class TestWhatCannotBeRead:
+    @pytest.mark.parametrize("content", [b"ours", LARGE], ids=["small", "large"])
+    def test_what_it_was_to_replace_keeps_its_name(self, content: bytes, loser: Tree) -> None:
+        winner = Unreadable()
+        conflict = action(Verb.CONFLICT, put(winner, "a", content), put(loser, "a", b"theirs"), in_danger=True)
+        with pytest.raises(SourceRefusedError):
+            Sides(winner, loser).apply(conflict, Work())
+        assert contents(loser) == {"a": b"theirs"}
 
 
 class TestSettingAside:

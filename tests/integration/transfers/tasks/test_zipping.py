@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import time
@@ -22,11 +23,12 @@ from tests.integration.transfers.orders import Api, association, made_files, ord
 from tests.integration.transfers.rows import at_once, in_seconds, use
 from transfers import leases, running
 from transfers.engine.local.sink import LocalSink
-from transfers.errors import Interruption, JobEndedError, OutOfSpaceError, SinkError
+from transfers.errors import FolderUnusableError, Interruption, JobEndedError, OutOfSpaceError, SinkError
 from transfers.models import DownloadList, ListItem, ListJob, Order, StoredFile
 from transfers.models.list_job import ListJobDesired, ListJobState
 from transfers.services import order as orders
 from transfers.services import stored_file as files
+from transfers.services import zip_stream
 from transfers.tasks import reap, remove_file, sweep, tidy_zip, zipping
 from transfers.tasks.zipping import MAX_FRUITLESS
 
@@ -214,9 +216,64 @@ def test_a_file_that_is_there_again_is_in_the_next_zip(lister: User) -> None:
     order = ordered(lister, file)
     hidden = Path(file.path).rename(Path(file.path).with_name("hidden"))
     assert work(started(order)).stored_file is None
+    assert on_list(lister) == [file.pk]
     hidden.rename(file.path)
     assert zip_of(work(started(order))) == {"a.bin": b"there"}
     assert failures(order) == [""]
+    assert on_list(lister) == []  # or its next order would have it twice
+
+
+def test_a_disk_that_is_away_fails_no_file(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ready_file(lister, "a.bin", b"there")
+    order = ordered(lister, file)
+    job, as_it_is = started(order), Path.stat
+
+    def stat(path: Path, **options: Any) -> os.stat_result:
+        if str(path) == file.path:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return as_it_is(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", stat)
+        with pytest.raises(FolderUnusableError):
+            zip_stream.stream(order=order)
+        assert work(job).state == ListJobState.QUEUED
+    assert (failures(order), on_list(lister)) == ([""], [])
+    ListJob.objects.update(next_attempt_at=Now())
+    assert zip_of(work(job)) == {"a.bin": b"there"}
+
+
+def test_many_files_that_go_amid_a_zip_cost_one_more_copy(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = [ready_file(lister, f"{number}.bin", b"%d" % number) for number in range(6)]
+    order = ordered(lister, *stored)
+    layouts = []
+    as_it_is = zipping._Zipping._copy
+
+    def copy(self: Any, layout: Any, *rest: Any) -> None:
+        if not layouts:
+            for file in stored[2:]:
+                Path(file.path).unlink()
+        layouts.append(layout.count)
+        as_it_is(self, layout, *rest)
+
+    monkeypatch.setattr(zipping._Zipping, "_copy", copy)
+    assert zip_of(work(started(order))) == {"0.bin": b"0", "1.bin": b"1"}
+    assert layouts == [6, 2]
+
+
+def test_what_nobody_foresaw_ends_a_job_after_some_attempts(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = started(ordered(lister, ready_file(lister)))
+
+    def layout_of(_: Order) -> None:
+        raise ValueError("nobody foresaw it")
+
+    monkeypatch.setattr(zipping, "layout_of", layout_of)
+    for _ in range(MAX_FRUITLESS):
+        assert job.state == ListJobState.QUEUED
+        ListJob.objects.update(next_attempt_at=Now())
+        work(job)
+    assert (job.state, job.error_code) == (ListJobState.FAILED, "transfer_failed")
+    assert "foresaw" not in job.error
 
 
 # Checksums ------------------------------------------------------------------------------------------------------------

@@ -553,6 +553,8 @@ ADD_REQUESTS: dict[str, tuple[object, set[str]]] = {
     "long-text": ({"query": {"text": "x" * 256}}, {"query.text"}),
     "text-with-a-nul": ({"query": {"text": "a\0"}}, {"query.text"}),
     "no-type": ({"query": {"contentType": "*/*"}}, {"query.contentType"}),
+    "type-among-words": ({"query": {"contentType": "not a type image/png !!"}}, {"query.contentType"}),
+    "type-and-more": ({"query": {"contentType": "image/*x"}}, {"query.contentType"}),
     "type-with-a-pattern": ({"query": {"contentType": "image/%"}}, {"query.contentType"}),
     "no-date": ({"query": {"createdAfter": "yesterday"}}, {"query.createdAfter"}),
     "a-date-before-all-dates": ({"query": {"createdAfter": "0001-01-01T00:00:00+14:00"}}, {"query.createdAfter"}),

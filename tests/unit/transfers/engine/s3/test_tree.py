@@ -334,6 +334,14 @@ class TestWriting:
         with store.serving(), pytest.raises(SinkError, match="changed on their way"):
             tree.write("a", SMALL, None)
 
+    def test_what_was_refused_once_is_not_taken_for_ours_the_next_time(self) -> None:
+        """The MD5 that is noted beside it is the one that we sent, not that of what lies there."""
+        there = Answer(headers={**STORED, "ETag": '"another"'})
+        store, tree = scripted(refusal(412, "PreconditionFailed"), there)
+        keeps(store, "PUT", "If-None-Match")
+        with store.serving(), pytest.raises(ChangedElsewhereError):
+            tree.write("a", SMALL, None)
+
     def test_bytes_that_are_not_those_of_their_md5_are_refused_by_the_store(self, swift: S3Server) -> None:
         tree, place = new_tree(swift)
         with pytest.raises(SinkError, match="BadDigest"):
