@@ -20,7 +20,7 @@ from django.conf import settings
 from django.test import TransactionTestCase
 
 from config import redis
-from tests import battery
+from tests import battery, emptying
 from tests.broker import running_broker
 from tests.postgres import running_postgres
 
@@ -72,6 +72,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         # A real file, as in service: in memory SQLite locks whole tables, and other processes cannot see it.
         settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(data_dir / "test.sqlite3")
+    _hurry()
+
+
+def _hurry() -> None:
+    """Leave out of this process what costs time and proves nothing; the services that tests start keep all of it."""
+    # The real one takes a third of a second a user, on purpose: half of the time of the admin's tests.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.WHITENOISE_AUTOREFRESH = True  # otherwise each new client reads all static files anew
+    emptying.install()
 
 
 @pytest.hookimpl(optionalhook=True)
