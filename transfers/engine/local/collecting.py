@@ -23,6 +23,7 @@ PATIENCE_SECONDS = 5.0
 """How long whoever completes waits for another who does: a worker has other things to do."""
 _PLACE = "the storage of uploads"
 _COMPLETE = "the file is complete: no part of it is taken any more"
+_GONE = "Nothing is stored of it any more."
 MAX_TAIL_BYTES = 2
 """How many bytes a part may have more than expected: a form may lack its last line break, and then the file in it."""
 
@@ -122,7 +123,7 @@ class LocalCollection:
         """
         path = self._path
         if not self._journal.exists():
-            raise UploadEndedError("Nothing is stored of it any more.")
+            raise UploadEndedError(_GONE)
         with sink_errors(_PLACE), self._journal.held(PATIENCE_SECONDS) as journal:
             stored = {number: slot.md5.hex() for number, slot in self._journal.read().items()}
             if differing := PartsDifferError.between(expected, stored):
@@ -253,6 +254,8 @@ class LocalCollection:
                         self._copy_in(number, slot)
                         self._note(journal, number, Slot(slot.size, slot.md5, IN_PLACE))
         slots = self._journal.read()
+        if not slots:  # somebody else has completed it meanwhile, and removed the rest
+            raise UploadEndedError(_GONE)
         last = max(slots)
         aligned = all(slot.size == self._stride or number == last for number, slot in slots.items())
         if not (aligned and all(slot.place == IN_PLACE for slot in slots.values()) and self._cut(slots)):

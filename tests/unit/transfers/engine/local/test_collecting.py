@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,17 @@ from hypothesis import strategies as st
 from tests.unit.transfers.engine.local.test_crashes import crash_at
 from transfers.engine.base import Reader
 from transfers.engine.local.collecting import LocalCollection
+from transfers.engine.local.part_journal import PartJournal, Slot
 from transfers.engine.memory import MemorySource
 from transfers.engine.plan import MAX_PARTS
-from transfers.errors import OutOfSpaceError, PartChecksumError, PartsDifferError, SinkError, SourceInterruptedError
+from transfers.errors import (
+    OutOfSpaceError,
+    PartChecksumError,
+    PartsDifferError,
+    SinkError,
+    SourceInterruptedError,
+    UploadEndedError,
+)
 
 STRIDE = 4096
 PARTS = {1: b"a" * STRIDE, 2: b"b" * STRIDE, 3: b"c" * 100}
@@ -42,6 +51,26 @@ def completed(collection: LocalCollection, parts: dict[int, bytes], tmp_path: Pa
     content = Path(collection.complete(md5s(parts)).location).read_bytes()
     collection.abort()
     return content
+
+
+def test_who_completes_while_another_did_is_told_that_nothing_is_left(
+    collection: LocalCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, part in PARTS.items():
+        send(collection, number, part)
+    read = PartJournal.read
+
+    def read_and_lose_the_race(journal: PartJournal) -> dict[int, Slot]:
+        found = read(journal)
+        monkeypatch.undo()
+        completed(LocalCollection(tmp_path / "upload", STRIDE, tmp_path / "files" / "faster.mov"), PARTS, tmp_path)
+        return found
+
+    monkeypatch.setattr(PartJournal, "read", read_and_lose_the_race)
+    monkeypatch.setattr(PartJournal, "held", lambda *_: nullcontext(0))  # of a file that is gone, any lock is free
+    with pytest.raises(UploadEndedError):
+        collection.complete(md5s(PARTS))
+    assert [path.name for path in (tmp_path / "files").iterdir()] == ["faster.mov"]
 
 
 class Broken(Reader):
