@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from sync.moving import PART_CONNECTIONS, HashingSource, LongReads, Parts, Work, checksum_of
 from sync.plan import Action, Verb
-from transfers.engine.base import Source
 from transfers.engine.copying import Watch, copy
 from transfers.engine.plan import Part, Plan
 from transfers.engine.tree.base import (
@@ -158,23 +157,22 @@ class Sides:
         return self._bring(action, work)
 
     def _bring(self, action: Action, work: Work) -> Outcome:
-        """Bring a file; what it is to replace goes aside only when it can be read, or its name would be nobody's."""
+        """Bring a file; what it is to replace goes aside only when all of it is here, or its name would be nobody's."""
         winner = _given(action.winner)
         if _large(action.size):
-            if action.in_danger:
-                _check_readable(self.winner.source(winner))
-            return self._bring_large(self._out_of_danger(action), work)
+            return self._bring_large(action, work)
         with work.turn():
             content = self.winner.read(winner)
-            action = self._out_of_danger(action)
-            written = self.loser.write(action.path, content, action.loser)
+            replaced = self._out_of_danger(action)
+            written = self.loser.write(action.path, content, replaced)
         checksum = str(Checksum(content.md5))
         return Alike(action.path, len(content.content), winner, written, checksum, _digests(content))
 
-    def _out_of_danger(self, action: Action) -> Action:
+    def _out_of_danger(self, action: Action) -> Entry | None:
+        """What is to be replaced, when what is in danger there has been set aside."""
         if not action.in_danger or action.loser is None:
-            return action
-        return replace(action, loser=self._set_aside(action.loser), in_danger=False)
+            return action.loser
+        return self._set_aside(action.loser)
 
     def _set_aside(self, loser: Entry) -> Entry | None:
         """Keep what the loser has under another name; what of it still has its own name."""
@@ -227,7 +225,7 @@ class Sides:
         return [stored[part.number].etag if part.number in stored else "" for part in parts]
 
     def _publish(self, action: Action, sink: TreeSink, description: Description, md5s: Sequence[str]) -> Outcome:
-        """Prove what came, and only then give it its name.
+        """Prove what came, and only then set aside what is in danger, and give it its name.
 
         What was hashed as it came, and is what was promised, is not read back: 0.5 s of 256 MiB.
         """
@@ -244,17 +242,11 @@ class Sides:
         if promised is not None and promised.part_size == checksum.part_size and promised != checksum:
             sink.abort()  # or what is stored would be gone on with again
             raise ChecksumMismatchError(f"its bytes have the checksum {checksum}, not {promised}")
+        self._out_of_danger(action)
         written = sink.publish(winner.size)
         self.loser.settle()
         sink.complete(winner.size)  # what went before may be forgotten: after a crash a comparison would tell
         return Alike(action.path, winner.size, winner, written, str(checksum))
-
-
-def _check_readable(source: Source) -> None:
-    """Read its first byte; a SourceError when that cannot be had."""
-    source.stat()
-    with source.open(0, 1) as reader:
-        reader.readinto(memoryview(bytearray(1)))
 
 
 def _checksum_of_all(md5s: Sequence[str], plan: Plan) -> Checksum | None:

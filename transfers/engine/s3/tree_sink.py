@@ -48,7 +48,7 @@ class S3TreeSink(S3Sink):
         generation = hashlib.sha256(source_version.encode(errors="backslashreplace")).hexdigest()
         super().__init__(place, place.key(path), generation=generation, metadata=metadata)
         self._path = path
-        self._replaced = replaced
+        self._replaced_version = replaced.version if replaced is not None else ""
         self._known = known
         self._stored: dict[int, StoredPart] = {}
         """What the store listed when this began, less what turned out wrong, and what was stored since."""
@@ -166,6 +166,16 @@ class S3TreeSink(S3Sink):
 
     # How it appears
 
+    def _find_published(self, size: int | None) -> bool:
+        """Whether the object is there, of this generation: as what is to be replaced may say, too, when it was edited.
+
+        A tool that writes other bytes may keep what was given with the object.
+        """
+        found = find_object(self._place, self._key)
+        if found is None or found.version == self._replaced_version:
+            return False
+        return found.metadata.get(GENERATION, "") == self._generation and size in (None, found.size)
+
     def _all_parts(self, size: int) -> dict[int, str]:
         """The ETags of all parts, as the store has them now."""
         try:
@@ -187,7 +197,7 @@ class S3TreeSink(S3Sink):
 
     def _seen(self) -> Seen:
         """What is to be replaced; where that is gone, nothing. ChangedElsewhereError when there is something else."""
-        version = self._replaced.version if self._replaced is not None else ""
+        version = self._replaced_version
         found = find_object(self._place, self._key)
         seen = Seen(self._place, self._key, version if found is not None else "")
         if found is not None and found.version != version:
