@@ -61,6 +61,12 @@ def source_tree(case: Case, source: str) -> LocalTree:
     return LocalTree(Path(source), settings.ENVIRONMENT.sync_save_path / STAGING / f"{case.pk}-source")
 
 
+def cloud_folder(case: Case) -> Path | None:
+    """The case's folder in a cloud that is one, None in a bucket; UnknownRegionError as with `cloud_tree`."""
+    folder = cloud_of(case.region).folder
+    return None if folder is None else folder / case.s3keypath
+
+
 def cloud_tree(case: Case) -> Tree:
     """The case's files in the cloud; UnknownRegionError when its region is not configured any more."""
     cloud = cloud_of(case.region)

@@ -72,8 +72,8 @@ def folder(*, case: Case) -> Path:
 
 def cloud(*, case: Case) -> str:
     """Where the case's cloud is, in words; UnknownRegionError when its region is not configured any more."""
-    where = places.cloud_of(case.region)
-    return str(where.folder / case.s3keypath) if where.folder else f"s3://{where.bucket}/{case.s3keypath}"
+    folder = places.cloud_folder(case)
+    return str(folder or f"s3://{places.cloud_of(case.region).bucket}/{case.s3keypath}")
 
 
 def check(request: CaseRequest) -> None:

@@ -258,6 +258,72 @@ class TestAbsence:
         assert set(tree_of(loser)) == {"fresh", "y"}
 
 
+class TestWhatIsNotThere:
+    """A folder that is missing is not taken for an empty one: its disk may not be mounted."""
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    @pytest.mark.parametrize("up", [True, False])
+    def test_a_winner_that_had_files(self, case: Case, *, up: bool, dry_run: bool) -> None:
+        write(local(case), "x", "x")
+        synced(case, up=True)
+        winner, loser = (local(case), cloud(case)) if up else (cloud(case), local(case))
+        shutil.rmtree(winner)
+        job = run(case, up=up, dry_run=dry_run)
+        assert (job.state, job.error_code) == (JobState.FAILED, "folder_unusable")
+        assert "not be mounted" in job.error
+        assert case.pid not in job.error
+        assert set(tree_of(loser)) == known(case) == {"x"}
+        synced(case, up=not up)
+        assert set(tree_of(winner)) == {"x"}
+
+    @pytest.mark.parametrize("up", [True, False])
+    def test_one_that_never_had_any_is_empty(self, case: Case, *, up: bool) -> None:
+        (local(case) if up else cloud(case)).rmdir()
+        synced(case, up=up)
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_a_source_is_copied_when_it_is_back(
+        self, case: Case, settings: Settings, tmp_path: Path, *, dry_run: bool
+    ) -> None:
+        use(settings, sync_source_roots=[tmp_path])
+        job = new_job(case, up=True, source=str(tmp_path / "source"), dry_run=dry_run)
+        sync_case(str(job.pk))
+        job.refresh_from_db()
+        assert (job.state, job.error_code) == (JobState.FAILED, "folder_unusable")
+        write(tmp_path / "source", "x", "x")
+        job = new_job(case, up=True, source=str(tmp_path / "source"))
+        sync_case(str(job.pk))
+        assert set(tree_of(cloud(case))) == {"x"}
+
+
+class TestDryRuns:
+    def test_of_a_first_copy_tells_what_the_local_folder_has_already(
+        self, case: Case, settings: Settings, tmp_path: Path
+    ) -> None:
+        use(settings, sync_source_roots=[tmp_path])
+        source = tmp_path / "source"
+        for root in (source, local(case)):
+            syncs.write(root, "same", "same", 1_500_000_000)
+        write(source, "d/new", "new")
+        write(source, "other", "longer")
+        write(local(case), "other", "other")
+        write(local(case), "old", "old")
+        write(local(case), "empty/not here", "x")
+        (source / "empty").mkdir()
+        told = {}
+        for dry_run in (True, False):
+            job = new_job(case, up=True, source=str(source), dry_run=dry_run)
+            sync_case(str(job.pk))
+            if dry_run:
+                batches = job.batches.order_by("stage", "number").values_list("actions", flat=True)
+                told = {(each["action"], each["path"]) for actions in batches for each in actions}
+        here = {("copy", "d/new"), ("conflict", "other")}
+        assert {path for path in tree_of(cloud(case)) if not is_conflict_path(path, "other")} == {
+            path for action, path in told - here if action == "upload"
+        }
+        assert here < told
+
+
 class TestFileAndFolder:
     """A store may have a file and a folder of one name; a disk has one of them."""
 
