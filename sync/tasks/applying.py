@@ -305,7 +305,7 @@ class _Applying:
 
     def _bytes_noted(self) -> int:
         parts = self._batch.first_part is not None
-        noted = self._work.bytes_moved if parts else self._bytes_done
+        noted = self._work.most_bytes_moved if parts else self._bytes_done
         tally.add("bytes_moved", noted - self._tallied, kind="sync")
         self._tallied = noted
         return noted
@@ -376,7 +376,8 @@ class _Applying:
         with self._lock:
             current = list(self._current)[:SHOWN_FILES]
             numbers = {"files_done": self._files_done, "bytes_done": self._bytes_noted()}
-        moving = 0 if self._batch.first_part is not None else self._work.bytes_moving
+        has_parts = self._batch.first_part is not None or self._batch.stage == FINISH  # which are counted as done
+        moving = 0 if has_parts else self._work.bytes_moving
         if not leases.renew(self._batch, bytes_moving=moving, current_files=current, **numbers):
             return False
         wish = Job.objects.filter(pk=self._job.pk, state=JobState.RUNNING, lease_epoch=self._job.lease_epoch)

@@ -6,6 +6,8 @@ import itertools
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,12 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 from structlog.testing import capture_logs
 
-from sync import places
+from sync import apply, places
 from sync.models import Batch, Case, Job
 from sync.models.job import JobState, Phase
 from sync.plan import Action, Stage, Verb, to_json
 from sync.services import case as cases
-from sync.tasks import sync_case
+from sync.tasks import applying, batches, sync_case
 from sync.tasks.job import _Holding, help_sync
 from sync.tasks.legs import Leg
 from tests.e2e import syncs
@@ -27,10 +29,12 @@ from tests.e2e.syncs import tree_of
 from tests.integration.sync.rows import new_case, new_job
 from tests.integration.transfers.rows import new_user, use
 from transfers import leases
+from transfers.engine.base import Reader, Source
+from transfers.engine.tree import base
 from transfers.engine.tree.base import SMALL_BYTES, Entry, Tree
 from transfers.engine.tree.memory import MemoryTree
 from transfers.engine.tree.names import is_conflict_path
-from transfers.errors import Interrupted
+from transfers.errors import Interrupted, SourceInterruptedError
 from transfers.models import StoredFile
 
 _times = itertools.count(1_600_000_001, 3)
@@ -85,8 +89,8 @@ def plan(case: Case, *, up: bool, delete: bool = False) -> list[str]:
     """What a dry run tells."""
     job = run(case, up=up, delete=delete, dry_run=True)
     assert job.state == JobState.COMPLETED, job.error
-    batches = job.batches.order_by("stage", "number").values_list("actions", flat=True)
-    return [f"{action['action']} {action['path']}" for actions in batches for action in actions]
+    rows = job.batches.order_by("stage", "number").values_list("actions", flat=True)
+    return [f"{action['action']} {action['path']}" for actions in rows for action in actions]
 
 
 def known(case: Case) -> set[str]:
@@ -315,8 +319,8 @@ class TestDryRuns:
             job = new_job(case, up=True, source=str(source), dry_run=dry_run)
             sync_case(str(job.pk))
             if dry_run:
-                batches = job.batches.order_by("stage", "number").values_list("actions", flat=True)
-                told = {(each["action"], each["path"]) for actions in batches for each in actions}
+                rows = job.batches.order_by("stage", "number").values_list("actions", flat=True)
+                told = {(each["action"], each["path"]) for actions in rows for each in actions}
         here = {("copy", "d/new"), ("conflict", "other")}
         assert {path for path in tree_of(cloud(case)) if not is_conflict_path(path, "other")} == {
             path for action, path in told - here if action == "upload"
@@ -410,6 +414,65 @@ class Broken:
 
     def write(self, *_: object) -> Entry:
         raise RuntimeError(self._words)
+
+
+class Interrupting:
+    """A tree whose large files cannot be read the first few times."""
+
+    def __init__(self, tree: Tree, times: int) -> None:
+        self._tree, self.times = tree, times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._tree, name)
+
+    def source(self, entry: Entry) -> Source:
+        source = self._tree.source(entry)
+        return _Interrupted(self, source)
+
+
+class _Interrupted:
+    def __init__(self, tree: Interrupting, source: Source) -> None:
+        self._tree, self._source = tree, source
+        self.stat = source.stat
+
+    @contextmanager
+    def open(self, offset: int, end: int | None) -> Iterator[Reader]:
+        if offset and self._tree.times:
+            self._tree.times -= 1
+            raise SourceInterruptedError("the line is cut")
+        with self._source.open(offset, end) as reader:
+            yield reader
+
+
+@pytest.fixture
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is a large one, moved in runs of two parts of a byte each."""
+    for module in (apply, batches):
+        monkeypatch.setattr(module, "SMALL_BYTES", 0)
+    monkeypatch.setattr(base, "PART_BYTES", 1)
+    monkeypatch.setattr(batches, "SPLIT_BYTES", 5)
+    monkeypatch.setattr(batches, "PARTS_AT_ONCE", 2)
+    monkeypatch.setattr(applying, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+class TestNumbers:
+    @pytest.mark.usefixtures("_small_parts")
+    @pytest.mark.parametrize("times", [1, 3, 3 * applying.ATTEMPTS + 2])
+    def test_what_is_brought_more_than_once_counts_once(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        write(local(case), "film", "a film")
+        tree = Interrupting(places.local_tree(case), times)
+        monkeypatch.setattr(places, "local_tree", lambda _: tree)
+        monkeypatch.setattr(apply, "PART_CONNECTIONS", 1)
+        seen = []
+        as_it_is = Job.mark_progress
+        monkeypatch.setattr(Job, "mark_progress", lambda job, **facts: seen.append(facts) or as_it_is(job, **facts))
+        job = run(case, up=True)
+        assert (job.state, tree.times) == (JobState.COMPLETED, 0)
+        assert (job.files_done, job.files_total, job.bytes_total) == (1, 1, 6)
+        assert job.bytes_done == 6 or times > 3, "what a run of parts gave up, whoever finished the file has brought"
+        assert max(facts.get("bytes_done", 0) for facts in seen) <= 6
 
 
 class TestFailures:
