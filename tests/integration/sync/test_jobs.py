@@ -21,7 +21,7 @@ from sync.models import Batch, Case, Job
 from sync.models.job import JobState, Phase
 from sync.plan import Action, Stage, Verb, to_json
 from sync.services import case as cases
-from sync.tasks import applying, batches, sync_case
+from sync.tasks import batches, sync_case, trouble
 from sync.tasks.job import _Holding, help_sync
 from sync.tasks.legs import Leg
 from tests.e2e import syncs
@@ -452,12 +452,12 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "PART_BYTES", 1)
     monkeypatch.setattr(batches, "SPLIT_BYTES", 5)
     monkeypatch.setattr(batches, "PARTS_AT_ONCE", 2)
-    monkeypatch.setattr(applying, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(trouble, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 class TestNumbers:
     @pytest.mark.usefixtures("_small_parts")
-    @pytest.mark.parametrize("times", [1, 3, 3 * applying.ATTEMPTS + 2])
+    @pytest.mark.parametrize("times", [1, 3, 3 * trouble.ATTEMPTS + 2])
     def test_what_is_brought_more_than_once_counts_once(
         self, case: Case, monkeypatch: pytest.MonkeyPatch, times: int
     ) -> None:
