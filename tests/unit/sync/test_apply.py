@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sync import apply
 from sync.apply import Alike, Gone, Sides, Work
-from sync.plan import Action, Stage, Verb
+from sync.plan import Action, Known, Stage, Verb
 from transfers.engine.base import Reader, Source
 from transfers.engine.tree import base
 from transfers.engine.tree.base import Checksum, Content, Description, Entry, Kind, Tree, checksum_of_parts, md5_of
@@ -251,6 +252,29 @@ class TestProofs:
             with pytest.raises(ChecksumMismatchError):
                 sides.apply(copy, Work())
             assert contents(loser) == {"a": b"old"}
+
+    @pytest.mark.parametrize("is_damaged", [True, False])
+    @pytest.mark.parametrize("part_size", [0, PART, 50])
+    def test_what_a_store_does_not_tell_is_held_against_the_manifest(
+        self, loser: Tree, part_size: int, *, is_damaged: bool
+    ) -> None:
+        """Its ETags may be no hashes of anything."""
+        winner = Promising()
+        entry = put(winner, "a", LARGE)
+        parts = [LARGE[at : at + (part_size or len(LARGE))] for at in range(0, len(LARGE), part_size or len(LARGE))]
+        md5s = [md5_of([part]) for part in parts]
+        checksum = checksum_of_parts(md5s, part_size) if part_size else Checksum(md5s[0])
+        known = Known("a", len(LARGE), entry.version, "gone", str(checksum))
+        copy = replace(action(Verb.COPY, entry, None), known=known)
+        if not is_damaged:
+            assert isinstance(Sides(winner, loser).apply(copy, Work()), Alike)
+            return
+        winner.damage("a", LARGE[::-1])
+        with pytest.raises(ChecksumMismatchError):
+            Sides(winner, loser).apply(copy, Work())
+        assert contents(loser) == {}
+        changed = replace(copy, known=replace(known, winner="another version"))
+        assert isinstance(Sides(winner, loser).apply(changed, Work()), Alike)
 
 
 class TestDeletion:
