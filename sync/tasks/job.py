@@ -67,8 +67,8 @@ def help_sync(job_id: str) -> None:
         if alone:
             try:
                 work_off(Leg(job, Phase(job.phase)))
-            except (CarryonError, DatabaseError):
-                raise
+            except Interrupted:
+                pass
             except Exception as error:  # noqa: BLE001 - the holder finds the batch undone, and meets with the same
                 _log_unexpected(job, error)
 
@@ -113,8 +113,8 @@ class _Holding:
                 self._obey(interrupted.reason)
             except CarryonError as error:
                 self._fail(error)
-            except DatabaseError:
-                raise  # the lease runs out, and whoever has a database goes on
+            except DatabaseError as error:  # the lease runs out, and whoever has a database goes on
+                _log_unexpected(self.job, error)
             except Exception as error:  # noqa: BLE001 - logged
                 _log_unexpected(self.job, error)
                 self._fail(TransferError("something unexpected went wrong; it has been logged"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import DatabaseError
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 from structlog.testing import capture_logs
@@ -406,14 +407,14 @@ class TestHelp:
 class Broken:
     """A tree with a fault that nobody has thought of, which tells where the case lies."""
 
-    def __init__(self, tree: Tree, words: str) -> None:
-        self._tree, self._words = tree, words
+    def __init__(self, tree: Tree, fault: Exception) -> None:
+        self._tree, self._fault = tree, fault
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._tree, name)
 
     def write(self, *_: object) -> Entry:
-        raise RuntimeError(self._words)
+        raise self._fault
 
 
 class Interrupting:
@@ -494,13 +495,15 @@ class TestFailures:
         assert set(tree_of(cloud(case))) >= {"film", "other"}
 
     @pytest.mark.parametrize("helps", [False, True])
+    @pytest.mark.parametrize("kind", [RuntimeError, DatabaseError])
     def test_a_fault_of_ours_is_logged_without_the_patient(
-        self, case: Case, monkeypatch: pytest.MonkeyPatch, *, helps: bool
+        self, case: Case, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], *, helps: bool
     ) -> None:
+        """Of the database's, too: PostgreSQL quotes rows."""
         write(local(case), "x", "x")
         real, words = places.cloud_tree, f"no room in {local(case)}"
         assert case.pid in words
-        monkeypatch.setattr(places, "cloud_tree", lambda case: Broken(real(case), words))
+        monkeypatch.setattr(places, "cloud_tree", lambda case: Broken(real(case), kind(words)))
         if helps:
             job = new_job(case, state=JobState.RUNNING, phase=Phase.SYNCING, is_planned=True)
             entry = places.local_tree(case).find("x")
@@ -511,9 +514,10 @@ class TestFailures:
                 help_sync(str(job.pk))
             else:
                 job = run(case, up=True)
-                assert (job.state, words in job.error) == (JobState.FAILED, False)
+                ends = JobState.FAILED if kind is RuntimeError else JobState.RUNNING  # until its lease is over
+                assert (job.state, words in job.error) == (ends, False)
         told = [entry for entry in logs if entry["log_level"] == "error"]
-        assert [(entry["error"], "in write" in entry["trace"]) for entry in told] == [("RuntimeError", True)]
+        assert [(entry["error"], "in write" in entry["trace"]) for entry in told] == [(kind.__name__, True)]
         assert case.pid not in str(logs)
 
     def test_the_longest_path_that_cannot_be_synced_is_told(self, case: Case) -> None:

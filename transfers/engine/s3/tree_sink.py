@@ -59,6 +59,7 @@ class S3TreeSink(S3Sink):
         self._versions: set[str] = set()
         """The ETags that the object may have that this made."""
 
+    @fenced()
     def begin(self, plan: Plan) -> None:
         """Go on with the newest upload that has parts, if they fit the plan, and abort all others; or begin one."""
         self._reset(plan)
@@ -70,6 +71,7 @@ class S3TreeSink(S3Sink):
             self._upload_id, self._is_ours = target.upload_id, True
             self._known[self._key] = target.upload_id
 
+    @fenced()
     def join(self, plan: Plan) -> bool:
         """Take part in the newest upload, which is the one that the tree knows of for as long as it is there."""
         self._reset(plan)
@@ -107,6 +109,7 @@ class S3TreeSink(S3Sink):
         self._proved = self._all_parts(plan.size or 0)
         return checksum_of_parts(self._proved.values(), plan.part_size)
 
+    @fenced()
     def publish(self, size: int) -> Entry:
         """Have the store make the object, in place of nothing but what it replaces; may be repeated after a crash."""
         self.complete(size)

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -437,6 +438,14 @@ class TestSettingAside:
         assert description.checksum is not None
         assert tree.read(kept).content == CONTENT
 
+    def test_the_longest_key_is_kept_under_one_that_is_none_longer(self, swift: S3Server) -> None:
+        tree, place = new_tree(swift)
+        folders = "f" * 200 + "/"
+        path = folders * 4 + "x" * (1024 - len(place.key_prefix) - len(folders) * 4)
+        kept = tree.set_aside(tree.write(path, SMALL, None))
+        assert len(place.key(kept.path)) == len(place.key(path)) == 1024
+        assert [entry.path for entry in tree.entries()] == [kept.path]
+
     @pytest.mark.usefixtures("_copies")
     def test_what_was_changed_is_neither_copied_nor_removed(self, swift: S3Server) -> None:
         tree, place = new_tree(swift)
@@ -534,3 +543,22 @@ def test_whatever_a_store_does_is_one_of_our_errors(does: int, answer: Answer, m
         READS[does](tree)
     assert "deadbeef" not in raised.value.message
     assert "127.0.0.1" in raised.value.message
+
+
+WRITES: list[Callable[[S3Tree], object]] = [
+    lambda tree: tree.write("a", SMALL, None),
+    lambda tree: tree.make_folder("a/"),
+    lambda tree: tree.remove(Entry("a", version=MD5)),
+    lambda tree: tree.set_aside(Entry("a", version=MD5)),
+    lambda tree: tree.sink("a", "1", Description(0, None), None).begin(Plan(10, 5)),
+    lambda tree: tree.sink("a", "1", Description(0, None), None).join(Plan(10, 5)),
+]
+
+
+@pytest.mark.parametrize("code", ["EntityTooLarge", "EntityTooSmall", "NoSuchUpload"])
+@pytest.mark.parametrize("does", range(len(WRITES)))
+def test_what_clients_are_told_is_a_failure_of_the_transfer_here(does: int, code: str) -> None:
+    """Anything else would end the job for one file."""
+    store, tree = scripted(refusal(400, code))
+    with store.serving(), suppress(TransferError):
+        WRITES[does](tree)
