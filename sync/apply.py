@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from sync.moving import PART_CONNECTIONS, HashingSource, LongReads, Parts, Work, checksum_of
 from sync.plan import Action, Verb
-from transfers.engine.base import Source
 from transfers.engine.copying import Watch, copy
 from transfers.engine.plan import Part, Plan
 from transfers.engine.tree.base import (
@@ -144,8 +143,8 @@ class Sides:
     def _compare(self, action: Action, work: Work) -> Outcome:
         """Two files of one size: the same bytes need only be remembered."""
         winner, loser, known = _given(action.winner), _given(action.loser), action.known
-        of_winner = _known(known.checksum) if known and known.winner == winner.version else None
-        of_loser = _known(known.checksum) if known and known.loser == loser.version else None
+        of_winner = _known_of_winner(action)
+        of_loser = parse_checksum(known.checksum) if known and known.loser == loser.version else None
         of_winner = of_winner or _told_checksum(self.winner, winner)
         of_loser = of_loser or _told_checksum(self.loser, loser)
         form = of_loser or of_winner or Checksum("", part_plan(winner.size).part_size if _large(winner.size) else 0)
@@ -158,23 +157,22 @@ class Sides:
         return self._bring(action, work)
 
     def _bring(self, action: Action, work: Work) -> Outcome:
-        """Bring a file; what it is to replace goes aside only when it can be read, or its name would be nobody's."""
+        """Bring a file; what it is to replace goes aside only when all of it is here, or its name would be nobody's."""
         winner = _given(action.winner)
         if _large(action.size):
-            if action.in_danger:
-                _check_readable(self.winner.source(winner))
-            return self._bring_large(self._out_of_danger(action), work)
+            return self._bring_large(action, work)
         with work.turn():
             content = self.winner.read(winner)
-            action = self._out_of_danger(action)
-            written = self.loser.write(action.path, content, action.loser)
+            replaced = self._out_of_danger(action)
+            written = self.loser.write(action.path, content, replaced)
         checksum = str(Checksum(content.md5))
         return Alike(action.path, len(content.content), winner, written, checksum, _digests(content))
 
-    def _out_of_danger(self, action: Action) -> Action:
+    def _out_of_danger(self, action: Action) -> Entry | None:
+        """What is to be replaced, when what is in danger there has been set aside."""
         if not action.in_danger or action.loser is None:
-            return action
-        return replace(action, loser=self._set_aside(action.loser), in_danger=False)
+            return action.loser
+        return self._set_aside(action.loser)
 
     def _set_aside(self, loser: Entry) -> Entry | None:
         """Keep what the loser has under another name; what of it still has its own name."""
@@ -227,12 +225,12 @@ class Sides:
         return [stored[part.number].etag if part.number in stored else "" for part in parts]
 
     def _publish(self, action: Action, sink: TreeSink, description: Description, md5s: Sequence[str]) -> Outcome:
-        """Prove what came, and only then give it its name.
+        """Prove what came, and only then set aside what is in danger, and give it its name.
 
         What was hashed as it came, and is what was promised, is not read back: 0.5 s of 256 MiB.
         """
         winner = _given(action.winner)
-        promised = description.checksum
+        promised = description.checksum or _known_of_winner(action)  # not every store's ETags tell
         seen = _checksum_of_all(md5s, part_plan(winner.size))
         is_proved = seen is not None and seen == promised and not self.loser.checks_what_it_takes
         # In the form that was promised: others have other parts, and a copy within a store may have none any more.
@@ -244,17 +242,11 @@ class Sides:
         if promised is not None and promised.part_size == checksum.part_size and promised != checksum:
             sink.abort()  # or what is stored would be gone on with again
             raise ChecksumMismatchError(f"its bytes have the checksum {checksum}, not {promised}")
+        self._out_of_danger(action)
         written = sink.publish(winner.size)
         self.loser.settle()
         sink.complete(winner.size)  # what went before may be forgotten: after a crash a comparison would tell
         return Alike(action.path, winner.size, winner, written, str(checksum))
-
-
-def _check_readable(source: Source) -> None:
-    """Read its first byte; a SourceError when that cannot be had."""
-    source.stat()
-    with source.open(0, 1) as reader:
-        reader.readinto(memoryview(bytearray(1)))
 
 
 def _checksum_of_all(md5s: Sequence[str], plan: Plan) -> Checksum | None:
@@ -283,8 +275,10 @@ def _verb_for(action: Action, found: Entry) -> Verb:
     return action.verb if is_same_size or action.verb != Verb.COMPARE else Verb.COPY
 
 
-def _known(checksum: str) -> Checksum | None:
-    return parse_checksum(checksum)
+def _known_of_winner(action: Action) -> Checksum | None:
+    """What the winner's file had when both sides were alike, if it has not changed since."""
+    winner, known = action.winner, action.known
+    return parse_checksum(known.checksum) if known and winner and known.winner == winner.version else None
 
 
 def _large(size: int) -> bool:

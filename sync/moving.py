@@ -37,7 +37,7 @@ class Work:
         self.alone = alone
         self._lock = threading.Lock()
         self._watches: set[Watch] = set()
-        self._moved = 0
+        self._most_moved = 0
         self.reason: Interruption | None = None
 
     @property
@@ -47,10 +47,10 @@ class Work:
             return sum(watch.moved for watch in self._watches)
 
     @property
-    def bytes_moved(self) -> int:
-        """Bytes of large files that are where they belong, whether or not these are whole by now."""
+    def most_bytes_moved(self) -> int:
+        """Bytes of a large file's parts that are where they belong, by the attempt at them that came furthest."""
         with self._lock:
-            return self._moved + sum(watch.moved for watch in self._watches)
+            return max(self._most_moved, *(watch.moved for watch in self._watches), 0)
 
     def interrupt(self, reason: Interruption) -> None:
         """End soon; the first reason counts."""
@@ -96,7 +96,7 @@ class Work:
         """It is moved no longer."""
         with self._lock:
             self._watches.discard(watch)
-            self._moved += watch.moved
+            self._most_moved = max(self._most_moved, watch.moved)
 
 
 class Parts:

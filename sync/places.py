@@ -14,7 +14,7 @@ from django.conf import settings
 from transfers import folders
 from transfers.engine.tree.base import Entry, Kind
 from transfers.engine.tree.local import LocalTree
-from transfers.engine.tree.names import problem_of_path
+from transfers.engine.tree.names import MAX_KEY_BYTES, problem_of_path
 from transfers.errors import InvalidInputError, UnknownRegionError
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sync.models import Case
     from transfers.engine.tree.base import Tree
 
-MAX_KEY_BYTES = 1024
-"""The longest key of an object (docs: Amazon S3, naming objects)."""
 MAX_PREFIX_BYTES = 900
 """The longest prefix of a case: something must be left of a key for the path, and PostgreSQL indexes 2,704 bytes."""
 STAGING = ".carryon"
@@ -59,6 +57,12 @@ def local_tree(case: Case) -> LocalTree:
 def source_tree(case: Case, source: str) -> LocalTree:
     """The folder that the case is copied from, to read."""
     return LocalTree(Path(source), settings.ENVIRONMENT.sync_save_path / STAGING / f"{case.pk}-source")
+
+
+def cloud_folder(case: Case) -> Path | None:
+    """The case's folder in a cloud that is one, None in a bucket; UnknownRegionError as with `cloud_tree`."""
+    folder = cloud_of(case.region).folder
+    return None if folder is None else folder / case.s3keypath
 
 
 def cloud_tree(case: Case) -> Tree:

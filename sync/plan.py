@@ -14,11 +14,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sync.plan_model import MANIFEST_ONLY, Action, Direction, Known, Stage, Verb, from_json, shown, to_json
-from sync.plan_rows import Row, State, rows
+from sync.plan_rows import Row, State, copied_over, rows
 from transfers.engine.tree.base import Entry, Kind
 from transfers.errors import EmptySideError
 
-__all__ = ["MANIFEST_ONLY", "Action", "Direction", "Known", "Stage", "Verb", "from_json", "plan", "shown", "to_json"]
+__all__ = [
+    "MANIFEST_ONLY",
+    "Action",
+    "Direction",
+    "Known",
+    "Stage",
+    "Verb",
+    "copied_over",
+    "from_json",
+    "plan",
+    "shown",
+    "to_json",
+]
 
 
 def plan(

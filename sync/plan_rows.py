@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from sync.plan_model import Action, Known, Stage, Verb
@@ -92,6 +92,19 @@ def rows(winner: Iterable[Entry], loser: Iterable[Entry], manifest: Iterable[Kno
     while heads := [each.path for each in (winners.head, losers.head, known.head) if each is not None]:
         path = min(heads)
         yield Row(path, winners.take(path), losers.take(path), known.take(path))
+
+
+def copied_over(source: Iterable[Entry], local: Iterable[Entry]) -> Iterator[Entry]:
+    """What a local folder would have once the source was copied there: what has one size and time stays as it is."""
+    for row in rows(source, local, ()):
+        if row.winner is None or (row.has_one_size and row.has_one_time):
+            entry = row.loser
+        elif row.loser is None:
+            entry = row.winner
+        else:
+            entry = replace(row.winner, is_empty=row.winner.is_empty and row.loser.is_empty)
+        if entry is not None:
+            yield entry
 
 
 class _Ahead(Generic[T]):

@@ -328,6 +328,8 @@ class TransferError(CarryonError):
     """An attempt to move bytes ended without the file."""
 
     code = "transfer_failed"
+    is_for_all = False
+    """Whether whatever else is asked of the place will be refused alike: it is full, or knows us no more."""
 
 
 class SourceError(TransferError):
@@ -466,6 +468,7 @@ class OutOfSpaceError(SinkError):
     """The file system that the bytes go to is full."""
 
     code = "out_of_space"
+    is_for_all = True
 
 
 class FolderUnusableError(SinkError):

@@ -33,11 +33,12 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def take(self, job: Job, stage: int, owner: str) -> Batch | None:
         """The first batch of the job's stage that nobody has, as the owner's; None when there is none.
 
-        Nor is there one for who helped with a phase that is over: it has other trees at hand.
+        Nor is there one for who helped with a phase that is over, for it has other trees at hand, or who knows another
+        holder of the job, for its heartbeats would fail.
         """
         # No join: the claim has to look at the batch's own row once more when it had to wait for it.
-        this_phase = Job.objects.filter(pk=job.pk, phase=job.phase)
-        rows = self.waiting().filter(job__in=this_phase, stage=stage)
+        as_known = Job.objects.filter(pk=job.pk, phase=job.phase, lease_epoch=job.lease_epoch)
+        rows = self.waiting().filter(job__in=as_known, stage=stage)
         for pk in rows.order_by("number").values_list("pk", flat=True)[:TRIED]:
             if (batch := leases.claim(rows, pk, owner)) is not None:
                 return batch

@@ -15,6 +15,7 @@ from django.db.models.lookups import Exact
 
 from sync import places
 from sync.models import Case
+from sync.models.job import JobState
 from transfers.errors import CaseDiffersError, InvalidInputError, NoSuchCaseError
 from transfers.services import stored_file as stored_files
 
@@ -71,8 +72,8 @@ def folder(*, case: Case) -> Path:
 
 def cloud(*, case: Case) -> str:
     """Where the case's cloud is, in words; UnknownRegionError when its region is not configured any more."""
-    where = places.cloud_of(case.region)
-    return str(where.folder / case.s3keypath) if where.folder else f"s3://{where.bucket}/{case.s3keypath}"
+    folder = places.cloud_folder(case)
+    return str(folder or f"s3://{places.cloud_of(case.region).bucket}/{case.s3keypath}")
 
 
 def check(request: CaseRequest) -> None:
@@ -113,10 +114,27 @@ def _found_or_made(user: User, request: CaseRequest, api_url: str | None, *, nam
         return _made(user, request, api_url or "", named=named), True
     if not Case.objects.visible_to(user).filter(pk=case.pk).exists():
         raise NoSuchCaseError("There is no such case.")
+    if _is_only_planned(case):
+        _settle(case, request)
     _compare(case, request)
     if named:
         _update(case, request, api_url)
     return case, False
+
+
+def _is_only_planned(case: Case) -> bool:
+    """Whether nobody knows the case, and nothing lies where it was said to be: only dry runs, or failures, were."""
+    if case.uuid is not None or case.copied_at is not None or case.manifest.exists():
+        return False
+    return not case.jobs.exclude(Q(dry_run=True) | Q(state=JobState.FAILED)).exists()
+
+
+def _settle(case: Case, request: CaseRequest) -> None:
+    """Let the case lie where the request says: the one before may have been a slip."""
+    if (case.s3keypath, case.region) != (request.s3keypath, request.region):
+        _check_prefix(request, case)
+        case.s3keypath, case.region = request.s3keypath, request.region
+        case.save(update_fields=["s3keypath", "region"])
 
 
 def _update(case: Case, request: CaseRequest, api_url: str | None) -> None:
@@ -159,8 +177,11 @@ def _compare(case: Case, request: CaseRequest) -> None:
         raise CaseDiffersError(f"The case is known with another {' and '.join(differing)}.")
 
 
-def _check_prefix(request: CaseRequest) -> None:
-    """Refuse a prefix in or around another case's, or the uploads': what one removes must never be the other's."""
+def _check_prefix(request: CaseRequest, case: Case | None = None) -> None:
+    """Refuse a prefix in or around that of another case than this one, or the uploads'.
+
+    What one removes must never be the other's.
+    """
     cloud = places.cloud_of(request.region)
     prefix = request.s3keypath
     names = prefix.split("/")
@@ -168,6 +189,8 @@ def _check_prefix(request: CaseRequest) -> None:
     regions = places.regions_with(cloud) or [request.region]
     below = Q(Exact(Left("s3keypath", len(prefix) + 1), Value(f"{prefix}/")))  # SQLite's LIKE takes "a" for "A"
     taken = Case.objects.filter(region__in=regions).filter(Q(s3keypath__in=above) | below)
+    if case is not None:
+        taken = taken.exclude(pk=case.pk)
     environment = settings.ENVIRONMENT
     uploads = environment.s3_prefix.strip("/")
     in_their_bucket = cloud.bucket and (cloud.bucket, cloud.endpoint_url) == (

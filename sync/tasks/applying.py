@@ -1,166 +1,65 @@
-"""Working off a job's batches: its holder does, and every worker that hears of it."""
+"""Doing one batch of a job, under a lease of its own."""
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
-from django.db.models import Min
+from django.db import transaction
 
-from sync import places
-from sync.apply import Alike, Gone, Outcome
-from sync.models import Batch, Failure, Job, ManifestEntry
-from sync.models.job import Desired, JobState, Phase
+from sync.apply import Outcome
+from sync.models import Batch, Failure, Job
+from sync.models.job import Desired, JobState
 from sync.moving import Work
 from sync.plan import Action, Verb, from_json
+from sync.tasks import noting
 from sync.tasks.batches import FINISH, bytes_of
 from sync.tasks.legs import Leg
+from sync.tasks.trouble import Trouble, attempts_at, pause_seconds
 from transfers import leases, running, tally
-from transfers.errors import (
-    AddressForbiddenError,
-    CarryonError,
-    ChangedElsewhereError,
-    FolderUnusableError,
-    IncompleteFileError,
-    Interrupted,
-    Interruption,
-    OutOfSpaceError,
-    SourceBusyError,
-    SourceChangedError,
-    SourceRefusedError,
-    TransferError,
-)
-from transfers.services import stored_file as stored_files
-
-if TYPE_CHECKING:
-    from transfers.engine.tree.base import Entry
+from transfers.engine.tree.base import PART_BYTES
+from transfers.errors import CarryonError, Interrupted, Interruption, TransferError
 
 log = structlog.get_logger(__name__)
 
-LANES = 3
-"""Batches that one process works on at once, so that the end of one does not leave connections idle."""
-ATTEMPTS = 5
-"""How often a file is tried within one sync."""
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
 NOTED_AT_ONCE = 100
 NOTED_EVERY_SECONDS = 1.0
 """When what was done is written down: what a crash leaves unwritten is compared again, and not sent again."""
 LOOK_SECONDS = 0.1
-"""How often the holder looks whether the others are done with a stage."""
-SAME_FAILURES = 10
-"""Files of a batch that fail alike, before any that does not, after which the place itself is taken to be at fault."""
+"""How often somebody who waits looks whether there is a reason to end."""
 SHOWN_FILES = 8
-_HOPELESS = (
-    SourceRefusedError,
-    AddressForbiddenError,
-    OutOfSpaceError,
-    FolderUnusableError,
-    ChangedElsewhereError,
-    SourceChangedError,
-)
 
 
-def work_off(leg: Leg, *, holds: Callable[[], bool] | None = None) -> None:
-    """Do batches of the job until there are none to be had; its holder waits for those that others have.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all batches have together that one process is at."""
 
-    `holds` tells the holder whether it is to go on. What goes wrong with a file is noted; what goes wrong with all is
-    noted at the job, for its holder to see.
-    """
-    failures: list[BaseException] = []
-    turns, bell = threading.BoundedSemaphore(settings.ENVIRONMENT.sync_connections), _Bell()
-
-    def lane() -> None:
-        try:
-            _Lane(leg, holds, turns, bell).run()
-        except BaseException as error:  # noqa: BLE001 - raised again below, by the thread that waits
-            failures.append(error)
-        finally:
-            bell.ring()
-            connections.close_all()
-
-    threads = [threading.Thread(target=lane, name=f"lane-{number}", daemon=True) for number in range(LANES)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    turns: threading.Semaphore
+    """Whose holders move something."""
+    trouble: Trouble
 
 
-class _Bell:
-    """Wakes those who found nothing to do, as soon as one of their process has done something."""
-
-    def __init__(self) -> None:
-        self._rung = threading.Condition()
-        self.times = 0
-
-    def ring(self) -> None:
-        """Wake all."""
-        with self._rung:
-            self.times += 1
-            self._rung.notify_all()
-
-    def wait(self, times: int) -> None:
-        """Wait until it has rung more often than so, or long enough to look what other processes have done."""
-        with self._rung:
-            self._rung.wait_for(lambda: self.times != times, LOOK_SECONDS)
-
-
-class _Lane:
-    """One after another of a job's batches."""
-
-    def __init__(self, leg: Leg, holds: Callable[[], bool] | None, turns: threading.Semaphore, bell: _Bell) -> None:
-        self._leg, self._holds = leg, holds
-        self._turns, self._bell = turns, bell
-
-    def run(self) -> None:
-        while self._goes_on():
-            rung = self._bell.times
-            stage = self._stage()
-            if stage is None:
-                return
-            batch = Batch.objects.take(self._leg.job, stage, leases.new_owner())
-            if batch is not None:
-                _Applying(self._leg, batch, self._turns).run()
-                self._bell.ring()
-            elif self._holds is None:
-                return
-            else:
-                self._bell.wait(rung)
-
-    def _goes_on(self) -> bool:
-        return not running.draining() and (self._holds is None or self._holds())
-
-    def _stage(self) -> int | None:
-        """The first stage that is not done: nothing of a later one may begin."""
-        stage: int | None = self._leg.job.batches.filter(is_done=False).aggregate(Min("stage"))["stage__min"]
-        return stage
-
-
-class _Applying:
+class Applying:
     """One worker's hold of one batch."""
 
-    def __init__(self, leg: Leg, batch: Batch, turns: threading.Semaphore) -> None:
+    def __init__(self, leg: Leg, batch: Batch, shared: Shared) -> None:
         self._leg, self._sides, self._batch = leg, leg.sides, batch
-        self._job = leg.job
+        self._job, self._trouble = leg.job, shared.trouble
         self._taken_over = batch.lease_epoch > 1
-        self._work = Work(turns, alone=not self._taken_over and leg.job.lease_epoch == 1)
+        self._work = Work(shared.turns, alone=not self._taken_over and leg.job.lease_epoch == 1)
         self._lock = threading.Lock()
-        self._outcomes: list[tuple[Action, Outcome | None]] = []
+        self._outcomes: list[Outcome] = []
         self._failed: list[Failure] = []
         self._part_md5s: list[str] = []
         self._current: dict[str, None] = {}
         self._files_done, self._bytes_done, self._tallied = 0, 0, 0
         self._noted = time.monotonic()
-        self._in_a_row = 0
 
     def run(self) -> None:
         """Do the batch, or as much of it as one may; what was done is written down in any case."""
@@ -228,36 +127,41 @@ class _Applying:
 
     def _one(self, action: Action, do: Callable[[Action], Outcome | None]) -> None:
         """Do one action, more than once if that may help; a failure is the file's own, and not the batch's."""
+        worked = self._trouble.worked
         with self._lock:
             self._current[action.path] = None
         try:
             outcome = self._tried(action, do)
         except TransferError as error:
+            if self._trouble.is_the_places(error, worked):
+                self._end_job(error)
             self._note_failure(action, error)
         else:
+            self._trouble.note_work()
             self._note_outcome(action, outcome)
         finally:
             with self._lock:
                 self._current.pop(action.path, None)
 
     def _tried(self, action: Action, do: Callable[[Action], Outcome | None]) -> Outcome | None:
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt, moved = 0, 0
+        while True:
+            attempt += 1
             try:
                 return do(action)
             except TransferError as error:
                 self._work.check()
-                hopeless = isinstance(error, _HOPELESS) and not isinstance(error, IncompleteFileError)
-                if hopeless or attempt == ATTEMPTS:
+                if self._work.most_bytes_moved >= moved + PART_BYTES:  # it was not in vain: the next one goes on there
+                    attempt, moved = 1, self._work.most_bytes_moved
+                    self._trouble.note_work()
+                if attempt >= attempts_at(error):
                     raise
                 log.info("trying a file again", job=str(self._job.pk), code=error.code, attempt=attempt)
                 tally.add("retries", kind="sync_file", code=error.code)
-                self._pause(error, attempt)
-        raise AssertionError("unreachable")
+                self._pause(pause_seconds(error, attempt))
 
-    def _pause(self, error: TransferError, attempt: int) -> None:
-        asked = (error.retry_after_seconds or 0.0) if isinstance(error, SourceBusyError) else 0.0
-        backoff = FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
-        until = time.monotonic() + min(max(backoff, asked), LONGEST_PAUSE_SECONDS)
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._work.check()
             time.sleep(LOOK_SECONDS)
@@ -266,8 +170,8 @@ class _Applying:
 
     def _note_outcome(self, action: Action, outcome: Outcome | None) -> None:
         with self._lock:
-            self._in_a_row = -1  # the place works: from now on failures are files' own
-            self._outcomes.append((action, outcome))
+            if outcome is not None:
+                self._outcomes.append(outcome)
             if self._batch.first_part is None:
                 self._files_done += 1
                 self._bytes_done += bytes_of(action) if self._batch.stage != FINISH else 0  # its parts were counted
@@ -277,12 +181,6 @@ class _Applying:
         tally.add("failures", kind="sync_file", code=error.code)
         with self._lock:
             self._failed.append(Failure.of(self._job, action.path, error.code, error.message))
-            if self._in_a_row >= 0:
-                self._in_a_row += 1
-        if isinstance(error, OutOfSpaceError) or (
-            isinstance(error, FolderUnusableError) and self._in_a_row >= SAME_FAILURES
-        ):
-            self._end_job(error)
 
     def _end_job(self, error: CarryonError) -> None:
         """Have the job's holder end it: nothing else would come of going on."""
@@ -299,23 +197,20 @@ class _Applying:
             outcomes, self._outcomes = self._outcomes, []
             failed, self._failed = self._failed, []
             self._noted = time.monotonic()
-            numbers = {"files_done": self._files_done, "bytes_done": self._bytes_noted()}
+            numbers = self._numbers()
         ended = {"bytes_moving": 0, "is_done": True, "part_md5s": self._part_md5s}
         self._write(outcomes, failed, {**numbers, **ended} if is_last else numbers)
 
-    def _bytes_noted(self) -> int:
+    def _numbers(self) -> dict[str, Any]:
+        """What is done by now."""
         parts = self._batch.first_part is not None
-        noted = self._work.bytes_moved if parts else self._bytes_done
-        tally.add("bytes_moved", noted - self._tallied, kind="sync")
-        self._tallied = noted
-        return noted
+        size = self._work.most_bytes_moved if parts else self._bytes_done
+        tally.add("bytes_moved", size - self._tallied, kind="sync")
+        self._tallied = size
+        return {"files_done": self._files_done, "bytes_done": size}
 
-    def _write(
-        self, outcomes: list[tuple[Action, Outcome | None]], failed: list[Failure], numbers: dict[str, Any]
-    ) -> None:
+    def _write(self, outcomes: list[Outcome], failed: list[Failure], numbers: dict[str, Any]) -> None:
         self._sides.loser.settle()
-        alike = [outcome for _, outcome in outcomes if isinstance(outcome, Alike)]
-        gone = [outcome for _, outcome in outcomes if isinstance(outcome, Gone)]
         is_last = "is_done" in numbers
         with transaction.atomic():
             ours = leases.release(self._batch, **numbers) if is_last else leases.renew(self._batch, **numbers)
@@ -324,59 +219,16 @@ class _Applying:
             Failure.objects.bulk_create(
                 failed, update_conflicts=True, unique_fields=["job", "path"], update_fields=["code", "reason"]
             )
-            if self._leg.phase == Phase.SYNCING:
-                ManifestEntry.objects.note(self._manifest_entry(outcome) for outcome in alike)
-                self._job.case.manifest.forget(each.path for each in gone)
-                self._job.case.manifest.forget_below(each.path for each in gone if each.with_all_below)
-                self._keep(alike)
-                self._let_go(gone)
-
-    def _manifest_entry(self, outcome: Alike) -> ManifestEntry:
-        local, remote = self._local_and_remote(outcome)
-        return ManifestEntry(
-            case=self._job.case,
-            path=outcome.path.encode(),
-            size=outcome.size,
-            mtime_ns=local.mtime_ns,
-            checksum=outcome.checksum,
-            local_version=local.version,
-            remote_version=remote.version,
-        )
-
-    def _keep(self, alike: list[Alike]) -> None:
-        """Synced files are stored files of the case's owner, in the case's folder."""
-        case = self._job.case
-        root = places.local_folder(case)
-        files = [
-            stored_files.Kept(
-                path=root / outcome.path,
-                folder=case.folder,
-                size=outcome.size,
-                modified_ns=self._local_and_remote(outcome)[0].mtime_ns,
-                digests=outcome.digests,
-            )
-            for outcome in alike
-            if not outcome.path.endswith("/")
-        ]
-        stored_files.keep(owner_id=case.user_id, files=files)
-
-    def _let_go(self, gone: list[Gone]) -> None:
-        """What is gone, or was set aside, is stored no longer; under its new name it is, once it is synced."""
-        root = places.local_folder(self._job.case)
-        stored_files.forget(paths=[root / each.path for each in gone if not each.path.endswith("/")])
-        stored_files.forget_below(folders=[root / each.path for each in gone if each.with_all_below])
-
-    def _local_and_remote(self, outcome: Alike) -> tuple[Entry, Entry]:
-        pair = (outcome.winner, outcome.loser)
-        return pair if self._job.up else pair[::-1]
+            noting.note(self._leg, outcomes)
 
     # While it runs
 
     def _beat(self) -> bool:
         with self._lock:
             current = list(self._current)[:SHOWN_FILES]
-            numbers = {"files_done": self._files_done, "bytes_done": self._bytes_noted()}
-        moving = 0 if self._batch.first_part is not None else self._work.bytes_moving
+            numbers = self._numbers()
+        has_parts = self._batch.first_part is not None or self._batch.stage == FINISH  # which are counted as done
+        moving = 0 if has_parts else self._work.bytes_moving
         if not leases.renew(self._batch, bytes_moving=moving, current_files=current, **numbers):
             return False
         wish = Job.objects.filter(pk=self._job.pk, state=JobState.RUNNING, lease_epoch=self._job.lease_epoch)
@@ -391,7 +243,8 @@ class _Applying:
         try:
             with self._lock:
                 outcomes, self._outcomes = self._outcomes, []
-            self._write(outcomes, [], {})
+                numbers = self._numbers()
+            self._write(outcomes, [], numbers)
         except (Interrupted, TransferError) as error:
             log.info("could not write down what was done", job=str(self._job.pk), code=error.code)
         leases.release(self._batch, current_files=[], bytes_moving=0)

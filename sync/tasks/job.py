@@ -19,10 +19,11 @@ from sync import case_api
 from sync.models import Batch, Case, Failure, Job
 from sync.models.job import Desired, JobState, Phase
 from sync.plan import Action
-from sync.tasks.applying import work_off
 from sync.tasks.batches import SKIPPED, BatchWriter
 from sync.tasks.events import tell_state
+from sync.tasks.lanes import work_off
 from sync.tasks.legs import Leg, legs_of
+from sync.tasks.trouble import MAX_FRUITLESS, may_pass
 from transfers import leases, running, tally
 from transfers.doorbell import EVERY_WORKER, ring
 from transfers.errors import (
@@ -30,7 +31,6 @@ from transfers.errors import (
     CaseDiffersError,
     Interrupted,
     Interruption,
-    SourceBusyError,
     TransferError,
     transfer_error,
 )
@@ -41,8 +41,6 @@ PUBLISH_SECONDS = 1.0
 """How often progress is told (the contract says every second)."""
 INVITE_SECONDS = 3.0
 """How often other workers are asked to help while there is work that nobody has."""
-MAX_FRUITLESS = 5
-"""Attempts at a job that bring nothing before it fails, where its places do not answer."""
 
 
 @shared_task(name="sync.sync_case")
@@ -69,8 +67,8 @@ def help_sync(job_id: str) -> None:
         if alone:
             try:
                 work_off(Leg(job, Phase(job.phase)))
-            except (CarryonError, DatabaseError):
-                raise
+            except Interrupted:
+                pass
             except Exception as error:  # noqa: BLE001 - the holder finds the batch undone, and meets with the same
                 _log_unexpected(job, error)
 
@@ -96,6 +94,8 @@ class _Holding:
         self._reason: Interruption | None = None
         self._failure: TransferError | None = None
         self._writing = threading.RLock()
+        self._has_brought = False
+        """Whether any file was, in this attempt at the job."""
         self._published = self._invited = 0.0
         self._measured = (time.monotonic(), 0)
 
@@ -113,8 +113,8 @@ class _Holding:
                 self._obey(interrupted.reason)
             except CarryonError as error:
                 self._fail(error)
-            except DatabaseError:
-                raise  # the lease runs out, and whoever has a database goes on
+            except DatabaseError as error:  # the lease runs out, and whoever has a database goes on
+                _log_unexpected(self.job, error)
             except Exception as error:  # noqa: BLE001 - logged
                 _log_unexpected(self.job, error)
                 self._fail(TransferError("something unexpected went wrong; it has been logged"))
@@ -196,8 +196,7 @@ class _Holding:
             )
             if not self.job.dry_run:
                 self.job.batches.all().delete()
-            if is_again:
-                Failure.objects.filter(job=self.job).delete()
+            Failure.objects.filter(job=self.job, phase=leg.phase).delete()
         self._measured = (time.monotonic(), done["size"])
 
     def _copied(self) -> None:
@@ -221,11 +220,13 @@ class _Holding:
                 ring(sync_case, self.job.pk)
 
     def _fail(self, error: CarryonError) -> None:
+        self._tally()
         log.info("a sync failed", job=str(self.job.pk), code=error.code)
-        if isinstance(error, SourceBusyError) and self.job.fruitless_attempts < MAX_FRUITLESS:
-            attempts = self.job.fruitless_attempts + 1
+        fruitless = 0 if self._has_brought else self.job.fruitless_attempts
+        if may_pass(error) and fruitless < MAX_FRUITLESS:
             tally.add("retries", kind="sync", code=error.code)
-            self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
+            facts = {"fruitless_attempts": fruitless + 1, "error_code": error.code, "error": error.message}
+            self.job.hand_back(delay_seconds=2.0 ** (fruitless + 1), **facts)
             return
         tally.add("failures", kind="sync", code=error.code)
         self._end(lambda: self.job.mark_failed(error.code, error.message))
@@ -268,6 +269,7 @@ class _Holding:
             whole=Coalesce(Sum("bytes_done"), 0),
             moving=Coalesce(Sum("bytes_moving"), 0),
         )
+        self._has_brought = self._has_brought or rows["files"] > 0
         held = self.job.batches.filter(is_done=False).exclude(current_files=[])
         current = [path for paths in held.values_list("current_files", flat=True)[:4] for path in paths][:8]
         size = self.job.bytes_before + rows["whole"] + rows["moving"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync import places
 from sync.apply import Sides
 from sync.models.job import Phase
-from sync.plan import Action, Direction, Known, plan
+from sync.plan import Action, Direction, Known, copied_over, plan
+from transfers.errors import FolderUnusableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sync.models import Job, ManifestEntry
     from transfers.engine.tree.base import Entry
 
@@ -44,16 +45,30 @@ class Leg:
         return Sides(local, cloud) if self.job.up else Sides(cloud, local)
 
     def actions(self) -> Iterator[Action]:
-        """What is to be done, asked of both sides now."""
+        """What is to be done, asked of both sides now; FolderUnusableError where the winning folder is not there."""
         sides = self.sides
         if self.phase == Phase.COPYING:
+            self._check_folder(Path(self.job.source), "source folder")
             return plan(sides.winner.entries(), sides.loser.entries(), (), times_prove=True)
-        winner: Iterable[Entry] = sides.winner.entries()
-        if self.job.dry_run and self.job.source:
-            winner = places.source_tree(self.job.case, self.job.source).entries()  # what a copy would have put there
         manifest = (self._known(entry) for entry in self.job.case.manifest.in_order())
-        limited = (places.within_limits(self.job.case, entry) for entry in winner)
+        limited = (places.within_limits(self.job.case, entry) for entry in self._winners())
         return plan(limited, sides.loser.entries(), manifest, delete=self.job.delete_missing)
+
+    def _winners(self) -> Iterator[Entry]:
+        case = self.job.case
+        if self.job.dry_run and self.job.source:
+            source = places.source_tree(case, self.job.source)
+            return copied_over(source.entries(), self.sides.winner.entries())
+        folder = places.local_folder(case) if self.job.up else places.cloud_folder(case)
+        if folder is not None and case.manifest.exists():
+            self._check_folder(folder, "own folder" if self.job.up else "folder in the cloud")
+        return self.sides.winner.entries()
+
+    @staticmethod
+    def _check_folder(folder: Path, words: str) -> None:
+        """Refuse to take a folder that is missing for an empty one."""
+        if not os.path.isdir(folder):  # noqa: PTH112 - which says no of what cannot be looked at
+            raise FolderUnusableError(f"The case's {words} is not there: its disk may not be mounted.")
 
     def _known(self, entry: ManifestEntry) -> Known:
         versions = (entry.local_version, entry.remote_version)

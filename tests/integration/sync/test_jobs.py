@@ -6,20 +6,23 @@ import itertools
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import DatabaseError
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 from structlog.testing import capture_logs
 
-from sync import places
+from sync import apply, places
 from sync.models import Batch, Case, Job
 from sync.models.job import JobState, Phase
 from sync.plan import Action, Stage, Verb, to_json
 from sync.services import case as cases
-from sync.tasks import sync_case
+from sync.tasks import batches, sync_case, trouble
 from sync.tasks.job import _Holding, help_sync
 from sync.tasks.legs import Leg
 from tests.e2e import syncs
@@ -27,10 +30,12 @@ from tests.e2e.syncs import tree_of
 from tests.integration.sync.rows import new_case, new_job
 from tests.integration.transfers.rows import new_user, use
 from transfers import leases
+from transfers.engine.base import Reader, Source
+from transfers.engine.tree import base
 from transfers.engine.tree.base import SMALL_BYTES, Entry, Tree
 from transfers.engine.tree.memory import MemoryTree
 from transfers.engine.tree.names import is_conflict_path
-from transfers.errors import Interrupted
+from transfers.errors import Interrupted, SourceInterruptedError
 from transfers.models import StoredFile
 
 _times = itertools.count(1_600_000_001, 3)
@@ -85,8 +90,8 @@ def plan(case: Case, *, up: bool, delete: bool = False) -> list[str]:
     """What a dry run tells."""
     job = run(case, up=up, delete=delete, dry_run=True)
     assert job.state == JobState.COMPLETED, job.error
-    batches = job.batches.order_by("stage", "number").values_list("actions", flat=True)
-    return [f"{action['action']} {action['path']}" for actions in batches for action in actions]
+    rows = job.batches.order_by("stage", "number").values_list("actions", flat=True)
+    return [f"{action['action']} {action['path']}" for actions in rows for action in actions]
 
 
 def known(case: Case) -> set[str]:
@@ -258,6 +263,72 @@ class TestAbsence:
         assert set(tree_of(loser)) == {"fresh", "y"}
 
 
+class TestWhatIsNotThere:
+    """A folder that is missing is not taken for an empty one: its disk may not be mounted."""
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    @pytest.mark.parametrize("up", [True, False])
+    def test_a_winner_that_had_files(self, case: Case, *, up: bool, dry_run: bool) -> None:
+        write(local(case), "x", "x")
+        synced(case, up=True)
+        winner, loser = (local(case), cloud(case)) if up else (cloud(case), local(case))
+        shutil.rmtree(winner)
+        job = run(case, up=up, dry_run=dry_run)
+        assert (job.state, job.error_code) == (JobState.FAILED, "folder_unusable")
+        assert "not be mounted" in job.error
+        assert case.pid not in job.error
+        assert set(tree_of(loser)) == known(case) == {"x"}
+        synced(case, up=not up)
+        assert set(tree_of(winner)) == {"x"}
+
+    @pytest.mark.parametrize("up", [True, False])
+    def test_one_that_never_had_any_is_empty(self, case: Case, *, up: bool) -> None:
+        (local(case) if up else cloud(case)).rmdir()
+        synced(case, up=up)
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_a_source_is_copied_when_it_is_back(
+        self, case: Case, settings: Settings, tmp_path: Path, *, dry_run: bool
+    ) -> None:
+        use(settings, sync_source_roots=[tmp_path])
+        job = new_job(case, up=True, source=str(tmp_path / "source"), dry_run=dry_run)
+        sync_case(str(job.pk))
+        job.refresh_from_db()
+        assert (job.state, job.error_code) == (JobState.FAILED, "folder_unusable")
+        write(tmp_path / "source", "x", "x")
+        job = new_job(case, up=True, source=str(tmp_path / "source"))
+        sync_case(str(job.pk))
+        assert set(tree_of(cloud(case))) == {"x"}
+
+
+class TestDryRuns:
+    def test_of_a_first_copy_tells_what_the_local_folder_has_already(
+        self, case: Case, settings: Settings, tmp_path: Path
+    ) -> None:
+        use(settings, sync_source_roots=[tmp_path])
+        source = tmp_path / "source"
+        for root in (source, local(case)):
+            syncs.write(root, "same", "same", 1_500_000_000)
+        write(source, "d/new", "new")
+        write(source, "other", "longer")
+        write(local(case), "other", "other")
+        write(local(case), "old", "old")
+        write(local(case), "empty/not here", "x")
+        (source / "empty").mkdir()
+        told = {}
+        for dry_run in (True, False):
+            job = new_job(case, up=True, source=str(source), dry_run=dry_run)
+            sync_case(str(job.pk))
+            if dry_run:
+                rows = job.batches.order_by("stage", "number").values_list("actions", flat=True)
+                told = {(each["action"], each["path"]) for actions in rows for each in actions}
+        here = {("copy", "d/new"), ("conflict", "other")}
+        assert {path for path in tree_of(cloud(case)) if not is_conflict_path(path, "other")} == {
+            path for action, path in told - here if action == "upload"
+        }
+        assert here < told
+
+
 class TestFileAndFolder:
     """A store may have a file and a folder of one name; a disk has one of them."""
 
@@ -336,14 +407,73 @@ class TestHelp:
 class Broken:
     """A tree with a fault that nobody has thought of, which tells where the case lies."""
 
-    def __init__(self, tree: Tree, words: str) -> None:
-        self._tree, self._words = tree, words
+    def __init__(self, tree: Tree, fault: Exception) -> None:
+        self._tree, self._fault = tree, fault
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._tree, name)
 
     def write(self, *_: object) -> Entry:
-        raise RuntimeError(self._words)
+        raise self._fault
+
+
+class Interrupting:
+    """A tree whose large files cannot be read the first few times."""
+
+    def __init__(self, tree: Tree, times: int) -> None:
+        self._tree, self.times = tree, times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._tree, name)
+
+    def source(self, entry: Entry) -> Source:
+        source = self._tree.source(entry)
+        return _Interrupted(self, source)
+
+
+class _Interrupted:
+    def __init__(self, tree: Interrupting, source: Source) -> None:
+        self._tree, self._source = tree, source
+        self.stat = source.stat
+
+    @contextmanager
+    def open(self, offset: int, end: int | None) -> Iterator[Reader]:
+        if offset and self._tree.times:
+            self._tree.times -= 1
+            raise SourceInterruptedError("the line is cut")
+        with self._source.open(offset, end) as reader:
+            yield reader
+
+
+@pytest.fixture
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is a large one, moved in runs of two parts of a byte each."""
+    for module in (apply, batches):
+        monkeypatch.setattr(module, "SMALL_BYTES", 0)
+    monkeypatch.setattr(base, "PART_BYTES", 1)
+    monkeypatch.setattr(batches, "SPLIT_BYTES", 5)
+    monkeypatch.setattr(batches, "PARTS_AT_ONCE", 2)
+    monkeypatch.setattr(trouble, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+class TestNumbers:
+    @pytest.mark.usefixtures("_small_parts")
+    @pytest.mark.parametrize("times", [1, 3, 3 * trouble.ATTEMPTS + 2])
+    def test_what_is_brought_more_than_once_counts_once(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        write(local(case), "film", "a film")
+        tree = Interrupting(places.local_tree(case), times)
+        monkeypatch.setattr(places, "local_tree", lambda _: tree)
+        monkeypatch.setattr(apply, "PART_CONNECTIONS", 1)
+        seen = []
+        as_it_is = Job.mark_progress
+        monkeypatch.setattr(Job, "mark_progress", lambda job, **facts: seen.append(facts) or as_it_is(job, **facts))
+        job = run(case, up=True)
+        assert (job.state, tree.times) == (JobState.COMPLETED, 0)
+        assert (job.files_done, job.files_total, job.bytes_total) == (1, 1, 6)
+        assert job.bytes_done == 6 or times > 3, "what a run of parts gave up, whoever finished the file has brought"
+        assert max(facts.get("bytes_done", 0) for facts in seen) <= 6
 
 
 class TestFailures:
@@ -365,13 +495,15 @@ class TestFailures:
         assert set(tree_of(cloud(case))) >= {"film", "other"}
 
     @pytest.mark.parametrize("helps", [False, True])
+    @pytest.mark.parametrize("kind", [RuntimeError, DatabaseError])
     def test_a_fault_of_ours_is_logged_without_the_patient(
-        self, case: Case, monkeypatch: pytest.MonkeyPatch, *, helps: bool
+        self, case: Case, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], *, helps: bool
     ) -> None:
+        """Of the database's, too: PostgreSQL quotes rows."""
         write(local(case), "x", "x")
         real, words = places.cloud_tree, f"no room in {local(case)}"
         assert case.pid in words
-        monkeypatch.setattr(places, "cloud_tree", lambda case: Broken(real(case), words))
+        monkeypatch.setattr(places, "cloud_tree", lambda case: Broken(real(case), kind(words)))
         if helps:
             job = new_job(case, state=JobState.RUNNING, phase=Phase.SYNCING, is_planned=True)
             entry = places.local_tree(case).find("x")
@@ -382,9 +514,10 @@ class TestFailures:
                 help_sync(str(job.pk))
             else:
                 job = run(case, up=True)
-                assert (job.state, words in job.error) == (JobState.FAILED, False)
+                ends = JobState.FAILED if kind is RuntimeError else JobState.RUNNING  # until its lease is over
+                assert (job.state, words in job.error) == (ends, False)
         told = [entry for entry in logs if entry["log_level"] == "error"]
-        assert [(entry["error"], "in write" in entry["trace"]) for entry in told] == [("RuntimeError", True)]
+        assert [(entry["error"], "in write" in entry["trace"]) for entry in told] == [(kind.__name__, True)]
         assert case.pid not in str(logs)
 
     def test_the_longest_path_that_cannot_be_synced_is_told(self, case: Case) -> None:

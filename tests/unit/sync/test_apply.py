@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sync import apply
 from sync.apply import Alike, Gone, Sides, Work
-from sync.plan import Action, Stage, Verb
-from transfers.engine.base import Source
+from sync.plan import Action, Known, Stage, Verb
+from transfers.engine.base import Reader, Source
 from transfers.engine.tree import base
 from transfers.engine.tree.base import Checksum, Content, Description, Entry, Kind, Tree, checksum_of_parts, md5_of
 from transfers.engine.tree.local import LocalTree
@@ -131,23 +133,58 @@ class TestConflicts:
 
 
 class Unreadable(MemoryTree):
-    """A tree that lists what it does not let anybody read."""
+    """A tree that lists what it does not let anybody read, or not beyond the first so many bytes."""
+
+    readable = 0
 
     def read(self, entry: Entry) -> Content:
         raise SourceRefusedError(f"{entry.path}: permission denied")
 
     def source(self, entry: Entry) -> Source:
-        raise SourceRefusedError(f"{entry.path}: permission denied")
+        return _Cut(super().source(entry), self.readable)
+
+
+class _Cut:
+    """A source whose bytes from some place on cannot be read."""
+
+    def __init__(self, source: Source, readable: int) -> None:
+        self._source, self._readable = source, readable
+        self.stat = source.stat
+
+    @contextmanager
+    def open(self, offset: int, end: int | None) -> Iterator[Reader]:
+        if end is None or end > self._readable:
+            raise SourceRefusedError("permission denied")
+        with self._source.open(offset, end) as reader:
+            yield reader
 
 
 class TestWhatCannotBeRead:
-    @pytest.mark.parametrize("content", [b"ours", LARGE], ids=["small", "large"])
-    def test_what_it_was_to_replace_keeps_its_name(self, content: bytes, loser: Tree) -> None:
+    @pytest.mark.parametrize(("content", "readable"), [(b"ours", 0), (LARGE, 0), (LARGE, 2 * PART)])
+    def test_what_it_was_to_replace_keeps_its_name(self, content: bytes, readable: int, loser: Tree) -> None:
         winner = Unreadable()
+        winner.readable = readable
         conflict = action(Verb.CONFLICT, put(winner, "a", content), put(loser, "a", b"theirs"), in_danger=True)
         with pytest.raises(SourceRefusedError):
             Sides(winner, loser).apply(conflict, Work())
         assert contents(loser) == {"a": b"theirs"}
+
+    def test_nor_is_it_set_aside_for_a_large_file_that_is_damaged(self, loser: Tree) -> None:
+        winner = Promising()
+        conflict = action(Verb.CONFLICT, put(winner, "a", LARGE), put(loser, "a", b"theirs"), in_danger=True)
+        winner.promised = Checksum(md5_of([b"something else"]))
+        with pytest.raises(ChecksumMismatchError):
+            Sides(winner, loser).apply(conflict, Work())
+        assert contents(loser) == {"a": b"theirs"}
+
+
+class Promising(MemoryTree):
+    """A tree that tells of a large file what others have noted of it."""
+
+    promised: Checksum | None = None
+
+    def describe(self, entry: Entry) -> Description:
+        return Description(super().describe(entry).mtime_ns, self.promised)
 
 
 class TestSettingAside:
@@ -192,15 +229,6 @@ class TestLargeFiles:
         assert contents(loser) == {"a": LARGE}
 
 
-class Promising(MemoryTree):
-    """A tree that tells of a large file what others have noted of it."""
-
-    promised: Checksum | None = None
-
-    def describe(self, entry: Entry) -> Description:
-        return Description(super().describe(entry).mtime_ns, self.promised)
-
-
 class TestProofs:
     """What others wrote is proved by what they noted, in whichever form."""
 
@@ -224,6 +252,29 @@ class TestProofs:
             with pytest.raises(ChecksumMismatchError):
                 sides.apply(copy, Work())
             assert contents(loser) == {"a": b"old"}
+
+    @pytest.mark.parametrize("is_damaged", [True, False])
+    @pytest.mark.parametrize("part_size", [0, PART, 50])
+    def test_what_a_store_does_not_tell_is_held_against_the_manifest(
+        self, loser: Tree, part_size: int, *, is_damaged: bool
+    ) -> None:
+        """Its ETags may be no hashes of anything."""
+        winner = Promising()
+        entry = put(winner, "a", LARGE)
+        parts = [LARGE[at : at + (part_size or len(LARGE))] for at in range(0, len(LARGE), part_size or len(LARGE))]
+        md5s = [md5_of([part]) for part in parts]
+        checksum = checksum_of_parts(md5s, part_size) if part_size else Checksum(md5s[0])
+        known = Known("a", len(LARGE), entry.version, "gone", str(checksum))
+        copy = replace(action(Verb.COPY, entry, None), known=known)
+        if not is_damaged:
+            assert isinstance(Sides(winner, loser).apply(copy, Work()), Alike)
+            return
+        winner.damage("a", LARGE[::-1])
+        with pytest.raises(ChecksumMismatchError):
+            Sides(winner, loser).apply(copy, Work())
+        assert contents(loser) == {}
+        changed = replace(copy, known=replace(known, winner="another version"))
+        assert isinstance(Sides(winner, loser).apply(changed, Work()), Alike)
 
 
 class TestDeletion:

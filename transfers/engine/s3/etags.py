@@ -36,18 +36,19 @@ def plain_etag(etag: str) -> str:
 def checksum_of_object(
     etag: str, size: int, headers: Mapping[str, str], metadata: Mapping[str, str]
 ) -> Checksum | None:
-    """What an object of so many bytes must have, by its ETag and what was given with it; None where neither tells.
+    """What an object of so many bytes must have, by its ETag or what was given with it; None where neither tells.
 
-    A plain ETag is the MD5 of the whole, also where the object was made of parts and then copied.
+    A plain ETag is the MD5 of the whole, also where the object was made of parts and then copied. What was given with
+    the object is believed only where the ETag is no hash of ours, nor of S3's: a tool that writes other bytes may keep
+    it. (swift's and rclone's ETags are MD5s; rclone has that of the whole for what was made of parts, too.)
     """
     etag, told = plain_etag(etag), metadata.get(MD5_NAME, "").lower()
-    if _PLAIN.fullmatch(told):
-        return Checksum(told)
-    if any(name in headers for name in _ENCRYPTION):
-        return None
-    if _PLAIN.fullmatch(etag):
+    is_hash = not any(name in headers for name in _ENCRYPTION)
+    if is_hash and _PLAIN.fullmatch(etag):
         return Checksum(etag)
-    return _checksum_of_parts(etag, size, metadata.get(PART_SIZE_NAME, ""))
+    if is_hash and _COMPOSITE.fullmatch(etag):
+        return _checksum_of_parts(etag, size, metadata.get(PART_SIZE_NAME, ""))
+    return Checksum(told) if _PLAIN.fullmatch(told) else None
 
 
 def _checksum_of_parts(etag: str, size: int, part_size: str) -> Checksum | None:

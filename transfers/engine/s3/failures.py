@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import TypeVar
 
 import urllib3.exceptions
 from botocore import exceptions as boto
@@ -33,6 +34,8 @@ from transfers.errors import (
     TooLargeError,
     UploadEndedError,
 )
+
+RefusalT = TypeVar("RefusalT", FolderUnusableError, SourceRefusedError)
 
 FOREIGN = (
     boto.BotoCoreError,
@@ -92,6 +95,8 @@ _EXPLAINED: Mapping[str, str] = {
 }
 """What people can do something about, by the store's code."""
 
+_FOR_ALL = frozenset(_EXPLAINED) - {"AccessDenied"}  # which may be said of one object
+
 _NAMED: Mapping[str, Callable[[str], CarryonError]] = {
     "NoSuchUpload": lambda _: UploadEndedError("The storage has no such upload (any more)."),
     "EntityTooSmall": lambda _: InvalidInputError(
@@ -139,7 +144,7 @@ def sink_failure(error: BaseException, place: S3Place) -> CarryonError:
     if status == HTTPStatus.INSUFFICIENT_STORAGE:
         return OutOfSpaceError(f"no space is left: {told}")
     if isinstance(error, (*_NO_CREDENTIALS, *_MISCONFIGURED)) or _refuses(status) or code_of(error) in _EXPLAINED:
-        return FolderUnusableError(told)
+        return _refusal(FolderUnusableError, error, told)
     return SinkError(told)
 
 
@@ -153,10 +158,17 @@ def source_failure(error: BaseException, place: S3Place) -> SourceError:
     if is_gone(error):
         return SourceGoneError(told)
     if status >= HTTPStatus.MULTIPLE_CHOICES or isinstance(error, (*_NO_CREDENTIALS, *_MISCONFIGURED)):
-        return SourceRefusedError(told)
+        return _refusal(SourceRefusedError, error, told)
     if isinstance(error, _UNREACHABLE):
         return SourceUnreachableError(told)
     return (SourceProtocolError if isinstance(error, KeyError) else SourceInterruptedError)(told)
+
+
+def _refusal(kind: type[RefusalT], error: BaseException, told: str) -> RefusalT:
+    """A refusal of this kind, which knows whether all else would be refused, too."""
+    refusal = kind(told)
+    refusal.is_for_all = code_of(error) in _FOR_ALL or isinstance(error, (*_NO_CREDENTIALS, *_MISCONFIGURED))
+    return refusal
 
 
 def _retry_after_seconds(error: BaseException) -> float | None:

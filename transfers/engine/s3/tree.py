@@ -25,7 +25,7 @@ from transfers.engine.s3.source import S3Source
 from transfers.engine.s3.tree_sink import S3TreeSink
 from transfers.engine.s3.uploads import sweep
 from transfers.engine.tree.base import Checksum, Content, Description, Entry, Kind, checksum_of_parts, md5_of
-from transfers.engine.tree.names import conflict_paths, problem_of_path
+from transfers.engine.tree.names import MAX_KEY_BYTES, conflict_paths, problem_of_path
 from transfers.errors import (
     ChangedElsewhereError,
     ChecksumMismatchError,
@@ -111,12 +111,12 @@ class S3Tree:
         told = self._described[entry.path, entry.version] = Description(_mtime_ns(found.metadata), found.checksum)
         return told
 
+    @fenced()
     def write(self, path: str, content: Content, replaced: Entry | None) -> Entry:
         """Put a small file; ChangedElsewhereError when something else lies there, and any SinkError."""
         self._check(path)
         metadata = {MD5_NAME: content.md5, **_mtime(content.mtime_ns)}
-        with fenced():
-            version = self._put(path, content, metadata, replaced.version if replaced is not None else "")
+        version = self._put(path, content, metadata, replaced.version if replaced is not None else "")
         return Entry(path, size=len(content.content), version=version)
 
     def sink(self, path: str, source_version: str, description: Description, replaced: Entry | None) -> S3TreeSink:
@@ -132,6 +132,7 @@ class S3Tree:
             known=self._uploads,
         )
 
+    @fenced()
     def make_folder(self, path: str) -> Entry:
         """Put the object that stands for an empty folder."""
         path = path.removesuffix("/") + "/"
@@ -139,9 +140,11 @@ class S3Tree:
         version = self._put(path, Content(b"", _EMPTY_MD5, 0), {}, "")
         return Entry(path, Kind.FOLDER, version=version)
 
+    @fenced()
     def set_aside(self, entry: Entry) -> Entry:
         """Copy a file, or a folder with all that is in it, within the store, and remove it where it lay."""
-        names = conflict_paths(entry.path, datetime.now(UTC))
+        room = MAX_KEY_BYTES - len(self._place.key_prefix.encode())
+        names = conflict_paths(entry.path, datetime.now(UTC), most_bytes=room)
         aside = next(path for path in names if not any(listed_objects(self._place, self._place.key(path), most=1)))
         if entry.kind is not Kind.FOLDER:
             return self._move(entry, aside)
@@ -159,6 +162,7 @@ class S3Tree:
         """Abort multipart uploads that were begun so long ago."""
         return sweep(self._place, older_than_seconds, lambda _: set())
 
+    @fenced()
     def remove(self, entry: Entry) -> None:
         """Delete the object; one that is gone is fine. ChangedElsewhereError, and any SinkError.
 

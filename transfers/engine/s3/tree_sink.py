@@ -48,7 +48,7 @@ class S3TreeSink(S3Sink):
         generation = hashlib.sha256(source_version.encode(errors="backslashreplace")).hexdigest()
         super().__init__(place, place.key(path), generation=generation, metadata=metadata)
         self._path = path
-        self._replaced = replaced
+        self._replaced_version = replaced.version if replaced is not None else ""
         self._known = known
         self._stored: dict[int, StoredPart] = {}
         """What the store listed when this began, less what turned out wrong, and what was stored since."""
@@ -59,6 +59,7 @@ class S3TreeSink(S3Sink):
         self._versions: set[str] = set()
         """The ETags that the object may have that this made."""
 
+    @fenced()
     def begin(self, plan: Plan) -> None:
         """Go on with the newest upload that has parts, if they fit the plan, and abort all others; or begin one."""
         self._reset(plan)
@@ -70,6 +71,7 @@ class S3TreeSink(S3Sink):
             self._upload_id, self._is_ours = target.upload_id, True
             self._known[self._key] = target.upload_id
 
+    @fenced()
     def join(self, plan: Plan) -> bool:
         """Take part in the newest upload, which is the one that the tree knows of for as long as it is there."""
         self._reset(plan)
@@ -107,6 +109,7 @@ class S3TreeSink(S3Sink):
         self._proved = self._all_parts(plan.size or 0)
         return checksum_of_parts(self._proved.values(), plan.part_size)
 
+    @fenced()
     def publish(self, size: int) -> Entry:
         """Have the store make the object, in place of nothing but what it replaces; may be repeated after a crash."""
         self.complete(size)
@@ -166,6 +169,16 @@ class S3TreeSink(S3Sink):
 
     # How it appears
 
+    def _find_published(self, size: int | None) -> bool:
+        """Whether the object is there, of this generation: as what is to be replaced may say, too, when it was edited.
+
+        A tool that writes other bytes may keep what was given with the object.
+        """
+        found = find_object(self._place, self._key)
+        if found is None or found.version == self._replaced_version:
+            return False
+        return found.metadata.get(GENERATION, "") == self._generation and size in (None, found.size)
+
     def _all_parts(self, size: int) -> dict[int, str]:
         """The ETags of all parts, as the store has them now."""
         try:
@@ -187,7 +200,7 @@ class S3TreeSink(S3Sink):
 
     def _seen(self) -> Seen:
         """What is to be replaced; where that is gone, nothing. ChangedElsewhereError when there is something else."""
-        version = self._replaced.version if self._replaced is not None else ""
+        version = self._replaced_version
         found = find_object(self._place, self._key)
         seen = Seen(self._place, self._key, version if found is not None else "")
         if found is not None and found.version != version:

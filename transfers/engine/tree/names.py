@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 MAX_NAME_BYTES = 255
 """Bytes of one name that file systems take (NAME_MAX)."""
+MAX_KEY_BYTES = 1024
+"""The longest key of an object (docs: Amazon S3, naming objects)."""
 MAX_PATH_BYTES = 4096
 """Bytes of a whole path that programs can name to a kernel (PATH_MAX)."""
 _MAX_EXTENSION_BYTES = 32
@@ -44,21 +46,22 @@ def _problem_of_name(name: str) -> str:
     return ""
 
 
-def conflict_path(path: str, when: datetime, number: int = 1) -> str:
+def conflict_path(path: str, when: datetime, number: int = 1, *, most_bytes: int = MAX_PATH_BYTES) -> str:
     """What the file or folder with this path is kept as beside it: `<name>.conflict-<UTC time>`.
 
-    From `number` 2 on, `-2`, `-3` … follow: for when the names before are taken. A name that would get too long has its
-    stem shortened.
+    From `number` 2 on, `-2`, `-3` … follow: for when the names before are taken. A name that would get too long, or
+    with which the path would have more than `most_bytes`, has its stem shortened.
     """
     folder, slash, name = path.removesuffix("/").rpartition("/")
     suffix = f".conflict-{when.astimezone(UTC):%Y%m%dT%H%M%SZ}" + (f"-{number}" if number > 1 else "")
     end = "/" if path.endswith("/") else ""
-    return folder + slash + _shortened(name, MAX_NAME_BYTES - len(suffix)) + suffix + end
+    room = min(MAX_NAME_BYTES, most_bytes - len((folder + slash + end).encode())) - len(suffix)
+    return folder + slash + _shortened(name, max(room, 1)) + suffix + end
 
 
-def conflict_paths(path: str, when: datetime) -> Iterator[str]:
+def conflict_paths(path: str, when: datetime, *, most_bytes: int = MAX_PATH_BYTES) -> Iterator[str]:
     """All that it may be kept as, the first choice first; there is no end to them."""
-    return (conflict_path(path, when, number) for number in itertools.count(1))
+    return (conflict_path(path, when, number, most_bytes=most_bytes) for number in itertools.count(1))
 
 
 def is_conflict_path(kept: str, path: str) -> bool:
@@ -76,6 +79,8 @@ def _shortened(name: str, room: int) -> str:
         return name
     stem, dot, extension = name.rpartition(".")
     if not stem or len(extension.encode()) > _MAX_EXTENSION_BYTES:
+        stem, dot, extension = name, "", ""
+    if room <= len((dot + extension).encode()):
         stem, dot, extension = name, "", ""
     room -= len((dot + extension).encode())
     return stem.encode()[:room].decode(errors="ignore") + dot + extension

@@ -24,7 +24,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.throttling import BaseThrottle
 
 from config.settings.environment import Cloud
-from sync.models import Case, Job
+from sync.models import Case, Job, ManifestEntry
 from sync.services import job as jobs
 from sync.views.base import MAX_HEADER_BYTES, for_header
 from sync.views.sync import SyncView
@@ -189,6 +189,34 @@ def test_an_id_that_nobody_has_names_the_new_case(api: Client, given: str) -> No
 def test_a_dry_run_names_nothing_and_deletion_is_noted(api: Client) -> None:
     job = accepted(api, dryRun=True, delete=True)
     assert (job.dry_run, job.delete_missing, job.case.uuid) == (True, True, None)
+
+
+@pytest.mark.parametrize("words", [{"s3keypath": "right"}, {"region": "us-east-1"}])
+@pytest.mark.parametrize("real", [True, False])
+def test_a_slip_in_a_dry_run_binds_nobody(api: Client, words: dict[str, str], *, real: bool) -> None:
+    accepted(api, dryRun=True)
+    Job.objects.update(state="completed")
+    job = accepted(api, **words, dryRun=not real)
+    assert [getattr(job.case, name) for name in words] == list(words.values())
+    assert Case.objects.count() == 1
+
+
+def test_nor_does_the_place_that_it_is_corrected_to_lie_in_anothers(api: Client) -> None:
+    new_case(new_user("bob"), s3keypath="theirs")
+    accepted(api, dryRun=True)
+    Job.objects.update(state="completed")
+    wrong(asked(api, s3keypath="theirs/inner"), "s3keypath")
+    assert accepted(api, s3keypath=f"{PREFIX}/inner").case.s3keypath == f"{PREFIX}/inner", "its own is not another's"
+
+
+def test_what_was_synced_or_stopped_stays_where_it_is(api: Client) -> None:
+    accepted(api, dryRun=True)
+    for state, dry_run in (("stopped", False), ("running", False)):
+        Job.objects.update(state=state, dry_run=dry_run, lease_epoch=1)
+        refused(asked(api, s3keypath="other"), 409, "CASE DIFFERS")
+    Job.objects.update(state="completed", dry_run=True)
+    ManifestEntry.objects.create(case=Case.objects.get(), path=b"a", size=1)
+    refused(asked(api, s3keypath="other"), 409, "CASE DIFFERS")
 
 
 def test_more_fields_are_ignored(api: Client, ann: User) -> None:

@@ -31,6 +31,7 @@ from transfers.errors import (
     SourceRefusedError,
     SourceUnreachableError,
     TooLargeError,
+    TransferError,
     UploadEndedError,
 )
 
@@ -219,3 +220,25 @@ class TestAtAStore:
         with ScriptedStore(Answer()).serving() as store, pytest.raises(SourceInterruptedError) as raised:
             S3Collection(store.place, "key", "upload").write_part(1, FailingReader(b"x", failure), 10)
         assert raised.value is failure
+
+
+@pytest.mark.parametrize(
+    ("error", "is_for_all"),
+    [
+        (answer(403, "InvalidAccessKeyId"), True),
+        (answer(403, "SignatureDoesNotMatch"), True),
+        (answer(403, "RequestTimeTooSkewed"), True),
+        (answer(400, "ExpiredToken"), True),
+        (answer(404, "NoSuchBucket"), True),
+        (boto.NoCredentialsError(), True),
+        (answer(403, "AccessDenied"), False),
+        (answer(403, "InvalidObjectState"), False),
+        (answer(404, "NoSuchKey"), False),
+    ],
+    ids=str,
+)
+def test_what_is_said_to_whatever_is_asked(error: BaseException, *, is_for_all: bool) -> None:
+    """A key that expires in the midst of 100,000 files is one failure."""
+    for failure in (sink_failure(error, PLACE), source_failure(error, PLACE)):
+        assert isinstance(failure, TransferError)
+        assert failure.is_for_all == is_for_all

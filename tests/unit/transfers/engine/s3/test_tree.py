@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from transfers.engine.base import Abortable
 from transfers.engine.plan import Plan
 from transfers.engine.s3 import S3Place, S3Tree, copies
 from transfers.engine.s3.conditions import _kept, _Kind
+from transfers.engine.s3.etags import plain_etag
 from transfers.engine.s3.exchange import Request
 from transfers.engine.s3.tree import _mtime, _mtime_ns
 from transfers.engine.tree.base import Checksum, Content, Description, Entry, Kind, checksum_of_parts, md5_of
@@ -289,6 +291,20 @@ class TestDescriptions:
         with store.serving():
             assert tree.describe(Entry("a", version=MD5)).checksum == checksum
 
+    @pytest.mark.parametrize("parts", [[b"edited, md5 kept"], [b"edited", b"in parts"]])
+    def test_what_was_given_with_other_bytes_is_not_believed(self, store: S3Server, parts: list[bytes]) -> None:
+        """A tool that edits an object may keep what was given with it."""
+        tree, place = new_tree(store)
+        tree.write("a", SMALL, None)
+        if len(parts) == 1:
+            put(store, place.key("a"), parts[0], Metadata={"md5": MD5})
+        else:
+            put_in_parts(store, place.key("a"), parts, md5=MD5)
+        [entry] = tree.entries()
+        expected = Checksum(md5_of(parts)) if plain_etag(entry.version) == md5_of(parts) else None
+        assert tree.describe(entry).checksum == expected
+        assert tree.read(entry).content == b"".join(parts)
+
     @given(mtime_ns=st.integers(-(10**21) + 1, 10**21 - 1))
     def test_times_come_back_to_the_nanosecond(self, mtime_ns: int) -> None:
         assert _mtime_ns(_mtime(mtime_ns)) == mtime_ns
@@ -405,7 +421,10 @@ class TestSettingAside:
         kept = tree.set_aside(tree.write(name, SMALL, None))
         assert [entry.path for entry in tree.entries()] == [kept.path]
         assert swift.content(place.key(kept.path)) == CONTENT
-        assert tree.describe(kept) == Description(SMALL.mtime_ns, Checksum(MD5))
+        parts = [CONTENT[:4], CONTENT[4:8], CONTENT[8:]]
+        of_parts = checksum_of_parts([md5_of([part]) for part in parts], 4)
+        checksum = of_parts if kept.version.endswith("-3") else Checksum(MD5)
+        assert tree.describe(kept) == Description(SMALL.mtime_ns, checksum)
         assert tree.read(kept) == SMALL
 
     @pytest.mark.usefixtures("_copies")
@@ -418,6 +437,14 @@ class TestSettingAside:
         assert description.mtime_ns == 7_250_000_000
         assert description.checksum is not None
         assert tree.read(kept).content == CONTENT
+
+    def test_the_longest_key_is_kept_under_one_that_is_none_longer(self, swift: S3Server) -> None:
+        tree, place = new_tree(swift)
+        folders = "f" * 200 + "/"
+        path = folders * 4 + "x" * (1024 - len(place.key_prefix) - len(folders) * 4)
+        kept = tree.set_aside(tree.write(path, SMALL, None))
+        assert len(place.key(kept.path)) == len(place.key(path)) == 1024
+        assert [entry.path for entry in tree.entries()] == [kept.path]
 
     @pytest.mark.usefixtures("_copies")
     def test_what_was_changed_is_neither_copied_nor_removed(self, swift: S3Server) -> None:
@@ -516,3 +543,22 @@ def test_whatever_a_store_does_is_one_of_our_errors(does: int, answer: Answer, m
         READS[does](tree)
     assert "deadbeef" not in raised.value.message
     assert "127.0.0.1" in raised.value.message
+
+
+WRITES: list[Callable[[S3Tree], object]] = [
+    lambda tree: tree.write("a", SMALL, None),
+    lambda tree: tree.make_folder("a/"),
+    lambda tree: tree.remove(Entry("a", version=MD5)),
+    lambda tree: tree.set_aside(Entry("a", version=MD5)),
+    lambda tree: tree.sink("a", "1", Description(0, None), None).begin(Plan(10, 5)),
+    lambda tree: tree.sink("a", "1", Description(0, None), None).join(Plan(10, 5)),
+]
+
+
+@pytest.mark.parametrize("code", ["EntityTooLarge", "EntityTooSmall", "NoSuchUpload"])
+@pytest.mark.parametrize("does", range(len(WRITES)))
+def test_what_clients_are_told_is_a_failure_of_the_transfer_here(does: int, code: str) -> None:
+    """Anything else would end the job for one file."""
+    store, tree = scripted(refusal(400, code))
+    with store.serving(), suppress(TransferError):
+        WRITES[does](tree)

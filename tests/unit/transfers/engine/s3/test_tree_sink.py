@@ -208,6 +208,21 @@ class TestTakingUp:
             sink.publish(100)
             assert store.content(place.key("large")) == content
 
+    def test_an_object_that_is_to_be_replaced_is_not_taken_for_what_replaces_it(self, store: S3Server) -> None:
+        """A tool that edits an object may keep what was given with it, the generation included."""
+        tree, place = new_tree(store)
+        sink = begun(tree)
+        bring_missing(sink)
+        sink.publish(len(CONTENT))
+        key = place.key("large")
+        given = store.plain.head_object(Bucket=BUCKET, Key=key)["Metadata"]
+        store.plain.put_object(Bucket=BUCKET, Key=key, Body=OTHER, Metadata=given)
+        again = begun(tree, tree.find("large"))
+        assert again.stored_parts() == {}
+        bring_missing(again)
+        again.publish(len(CONTENT))
+        assert store.content(key) == CONTENT
+
 
 class TestWhatTheTreeKnows:
     """A tree finds again, without a listing of uploads, what one of its sinks has begun or found."""

@@ -91,6 +91,20 @@ def test_conflict_path(path: str, number: int, expected: str) -> None:
     assert conflict_path(path, WHEN, number) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "most_bytes", "expected"),
+    [
+        ("x/abcdef.dcm", 100, "x/abcdef.dcm.conflict-20261121T084507Z"),
+        ("x/abcdef.dcm", 35, "x/abc.dcm.conflict-20261121T084507Z"),
+        ("x/abcdef.dcm", 31, "x/abc.conflict-20261121T084507Z"),
+        ("x/abcdef/", 34, "x/abcde.conflict-20261121T084507Z/"),
+        ("x/abcdef.dcm", 10, "x/a.conflict-20261121T084507Z"),
+    ],
+)
+def test_a_conflict_path_where_there_is_little_room(path: str, most_bytes: int, expected: str) -> None:
+    assert conflict_path(path, WHEN, most_bytes=most_bytes) == expected
+
+
 def test_the_time_in_a_conflict_path_is_utc() -> None:
     seoul = WHEN.astimezone(timezone(timedelta(hours=9)))
     assert conflict_path("a", seoul) == conflict_path("a", WHEN)
