@@ -75,6 +75,7 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.NoSuchOrderError: HTTPStatus.NOT_FOUND,
     errors.JobEndedError: HTTPStatus.CONFLICT,
     errors.NotStreamableError: HTTPStatus.CONFLICT,
+    errors.ZipPendingError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ChecksumsPendingError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Interrupted: HTTPStatus.CONFLICT,
     errors.TransferError: HTTPStatus.BAD_GATEWAY,

@@ -32,6 +32,7 @@ CarryonError
 ├── NoSuchOrderError                no order that is the caller's has this id
 ├── JobEndedError                   the job of a list or an order has ended: nothing is left to stop
 ├── NotStreamableError              an order's zip is not known before a worker has made it
+├── ZipPendingError                 an order's zip is being made without files that are gone
 ├── ChecksumsPendingError           an order's zip cannot be laid out yet: checksums are still being taken
 ├── Interrupted                     the transfer was told to end; says why
 └── TransferError                   what ends an attempt to move bytes
@@ -303,6 +304,12 @@ class ChecksumsPendingError(CarryonError):
     """The order's zip cannot be laid out before the checksums of all of its files are taken; that passes."""
 
     code = "checksums_pending"
+
+
+class ZipPendingError(CarryonError):
+    """Files of the order are gone, and its zip is being made without them: until then it is not known."""
+
+    code = "zip_pending"
 
 
 class Interruption(enum.StrEnum):

@@ -22,7 +22,7 @@ ANSWER_SECONDS = 60
 _numbers = itertools.count(1)
 _COLUMNS = (
     "owner_id, name, folder, path, size, modified_ns, content_type, md5, sha256, crc32, checksum_error, promised_md5, "
-    "created_at, lease_epoch, lease_owner"
+    "created_at, lease_epoch, lease_owner, checksum_attempts"
 )
 MEMBER_SECONDS = 60
 
@@ -76,7 +76,7 @@ class Ordering:
         status = path.stat()
         values = (
             *(self.user_id, name, "", str(path), status.st_size, status.st_mtime_ns, content_type),
-            *("m", "s", f"{crc32:08x}", "", "", "2026-11-21 12:00:00", 0, ""),
+            *("m", "s", f"{crc32:08x}", "", "", "2026-11-21 12:00:00", 0, "", 0),
         )
         marks = ", ".join("?" * len(values))
         with closing(self._database()) as database, database:
