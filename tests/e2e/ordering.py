@@ -63,20 +63,25 @@ class Ordering:
         *,
         content_type: str = "application/octet-stream",
         repeat: int = 1,
+        crc32: str | None = None,
     ) -> int:
-        """The id of a stored file of this content, so many times over, as if it had come by upload."""
+        """The id of a stored file of this content, so many times over, as if it had come by upload.
+
+        With `crc32` "" its checksums are still to be taken.
+        """
         number = next(_numbers)
         path = folder / f"{number}" / "content"
         path.parent.mkdir(parents=True)
-        crc32 = 0
+        sum32 = 0
         with path.open("wb") as file:
             for _ in range(repeat):
                 file.write(content)
-                crc32 = zlib.crc32(content, crc32)
+                sum32 = zlib.crc32(content, sum32)
+        sums = ("m", "s", f"{sum32:08x}") if crc32 is None else ("", "", crc32)
         status = path.stat()
         values = (
             *(self.user_id, name, "", str(path), status.st_size, status.st_mtime_ns, content_type),
-            *("m", "s", f"{crc32:08x}", "", "", "2026-11-21 12:00:00", 0, "", 0),
+            *(*sums, "", "", "2026-11-21 12:00:00", 0, "", 0),
         )
         marks = ", ".join("?" * len(values))
         with closing(self._database()) as database, database:

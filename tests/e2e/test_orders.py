@@ -22,6 +22,8 @@ from tests import battery
 from tests.e2e.carryon import Carryon, frozen, running_carryon
 from tests.e2e.ordering import Ordering, sizes_of
 from tests.e2e.test_full_disk import DISK_BYTES, small_disk
+from tests.origin import Behaviour, GeneratedFile
+from tests.origin.process import OriginProcess
 from tests.service import wait_until
 
 MIB = 2**20
@@ -167,6 +169,29 @@ def test_two_workers_at_once(carryon: Carryon, ann: Ordering, tmp_path: Path) ->
             assert sizes_of(ann.zip_of(ann.result(job, RESUME_SECONDS))) == dict(files.values())
         epochs = ann.rows("SELECT lease_epoch FROM transfers_listjob ORDER BY requested_at DESC LIMIT 6")
     assert epochs == [(1,)] * 6, "each was one worker's"
+
+
+def test_zips_and_checksums_do_not_wait_behind_downloads(tmp_path: Path) -> None:
+    """Every thread that moves bytes is at a download that takes for ever, and more of them wait."""
+    threads = 2
+    with OriginProcess() as origin, running_carryon(tmp_path / "data", WORKER_THREADS=str(threads)) as carryon:
+        urls = [
+            origin.url(GeneratedFile(MIB, seed=number), Behaviour(rate=1_000), name=f"{number}.bin")
+            for number in range(20 * threads)
+        ]
+        downloads = [carryon.admin.begin(url, f"{number}.bin") for number, url in enumerate(urls)]
+        for download in downloads[:threads]:
+            carryon.admin.wait_for(download, lambda detail: detail["state"] == "running")
+        ann = Ordering(carryon, carryon.user("ann").token)
+        file = ann.new_file(tmp_path / "files", "a.bin", NOISE, crc32="")
+        began = time.monotonic()
+        adding = ann.told("POST", "/download/list/me/add/async/start", {"query": {"text": "a.bin"}})["jobId"]
+        assert ann.result(adding, 10)["numberOfFiles"] == 1
+        assert sizes_of(ann.zip_of(ann.result(ann.start(ann.order([file])), 20))) == {"a.bin": MIB}
+        seconds = time.monotonic() - began
+        states = [carryon.admin.detail(download)["state"] for download in downloads]
+    assert states.count("running") == threads, "none of them has ended meanwhile"
+    assert seconds < 15
 
 
 def test_streamed_by_the_real_server(ann: Ordering, tmp_path: Path) -> None:
