@@ -507,6 +507,8 @@ class Problem:
     """Stable: the error's own, or the framework's."""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Messages by field, for input; an inner field's name has dots in it."""
+    more: Mapping[str, int] = field(default_factory=dict)
+    """Numbers that a program may want of it, by name."""
     type: str = "about:blank"
     """A URI (RFC 9457); with `about:blank` the title is the status's own."""
 

@@ -88,6 +88,19 @@ class Ordering:
             made = database.execute(f"INSERT INTO transfers_storedfile ({_COLUMNS}) VALUES ({marks})", values)  # noqa: S608
             return int(made.lastrowid or 0)
 
+    def new_rows(self, count: int, folder: str) -> None:
+        """Stored files without bytes, in this folder."""
+        user_id, marks = self.user_id, ", ".join("?" * len(_COLUMNS.split(", ")))
+        after = (1, 0, "a/b", "m", "s", "00000000", "", "", "2026-11-21 12:00:00", 0, "", 0)
+        rows = ((user_id, f"{n}.bin", folder, f"/nowhere/{folder}/{n}", *after) for n in range(count))
+        with closing(self._database()) as database, database:
+            database.executemany(f"INSERT INTO transfers_storedfile ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
+
+    def forget_rows(self, folder: str) -> None:
+        """Those of that folder are not there any more."""
+        with closing(self._database()) as database, database:
+            database.execute("DELETE FROM transfers_storedfile WHERE folder = ?", (folder,))
+
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What the database answers."""
         with closing(self._database()) as database:

@@ -171,6 +171,19 @@ def test_two_workers_at_once(carryon: Carryon, ann: Ordering, tmp_path: Path) ->
     assert epochs == [(1,)] * 6, "each was one worker's"
 
 
+@pytest.mark.parametrize("delay_seconds", [0.0, 0.3, 0.8])
+def test_a_kill_amid_an_addition_to_the_list(carryon: Carryon, ann: Ordering, delay_seconds: float) -> None:
+    count = 50_000
+    ann.new_rows(count, "many")
+    with frozen(carryon.pid("worker-cpu")):
+        job = ann.told("POST", "/download/list/me/add/async/start", {"query": {"folder": "many"}})["jobId"]
+    time.sleep(delay_seconds)
+    carryon.kill("worker-cpu")
+    assert ann.result(job, RESUME_SECONDS)["numberOfFiles"] == count
+    assert len(set(ann.listed())) == count
+    ann.forget_rows("many")
+
+
 def test_zips_and_checksums_do_not_wait_behind_downloads(tmp_path: Path) -> None:
     """Every thread that moves bytes is at a download that takes for ever, and more of them wait."""
     threads = 2

@@ -128,7 +128,7 @@ def stream(*, order: Order) -> ZipStream:
     if kept is None:
         _look(order)
         key, kept = _key(order), _Plan(layout_of(order), entry_numbers(order))
-        if len(kept.numbers) != kept.layout.count:
+        if key != _key(order) or len(kept.numbers) != kept.layout.count:  # a file has failed just now, or has come back
             raise ChecksumsPendingError("The order's files are being looked at: try again in a moment.")
         _kept.put(key, kept)
     return ZipStream(kept.layout, Members(order, kept.numbers), key)
