@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -75,6 +76,7 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.NoSuchOrderError: HTTPStatus.NOT_FOUND,
     errors.JobEndedError: HTTPStatus.CONFLICT,
     errors.NotStreamableError: HTTPStatus.CONFLICT,
+    errors.ZipPendingError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ChecksumsPendingError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Interrupted: HTTPStatus.CONFLICT,
     errors.TransferError: HTTPStatus.BAD_GATEWAY,
@@ -186,7 +188,8 @@ def problem_of(exc: Exception) -> Problem:
     """What to tell a client about any exception; what nobody foresaw is a 500 that tells nothing of itself."""
     if isinstance(exc, errors.CarryonError):
         status = next(STATUSES[kind] for kind in type(exc).__mro__ if kind in STATUSES)
-        return problem(status, exc.message, exc.code, _errors_of(exc))
+        found = problem(status, exc.message, exc.code, _errors_of(exc))
+        return dataclasses.replace(found, more=_more_of(exc))
     if isinstance(exc, api_exceptions.ValidationError):
         return problem_of(errors.InvalidInputError(_by_field(exc.detail)))
     if isinstance(exc, api_exceptions.APIException):
@@ -199,6 +202,10 @@ def _errors_of(exc: errors.CarryonError) -> dict[str, list[str]]:
     if isinstance(exc, errors.PartsDifferError):
         return {f"parts.{number}": [what] for number, what in exc.differences.items()}
     return exc.errors if isinstance(exc, errors.InvalidInputError) else {}
+
+
+def _more_of(exc: errors.CarryonError) -> dict[str, int]:
+    return {"size": exc.size, "limit": exc.limit} if isinstance(exc, errors.OrderTooLargeError) else {}
 
 
 def problem(status: HTTPStatus, detail: str, code: str, by_field: Mapping[str, list[str]] | None = None) -> Problem:
@@ -215,7 +222,7 @@ def worded(problem: Problem, path: str, accept_language: str) -> tuple[dict[str,
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
-    """Word a problem as RFC 9457 does, with `code` and, when there are any, `errors` besides."""
+    """Word a problem as RFC 9457 does, with `code` and, when there are any, numbers and `errors` besides."""
     body: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
@@ -223,7 +230,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
         "detail": problem.detail,
         "code": problem.code,
     }
-    return body | ({"errors": dict(problem.errors)} if problem.errors else {})
+    return body | dict(problem.more) | ({"errors": dict(problem.errors)} if problem.errors else {})
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -22,6 +22,7 @@ from transfers import leases
 from transfers.redis import Redis
 
 KEY = "carryon:processes"
+KINDS = ("web", "worker", "worker-cpu", "beat")
 BEAT_SECONDS = 1.0
 TERM_SECONDS = 5
 """After so long without a word a process counts as gone."""
@@ -56,7 +57,7 @@ class Process:
     """A process that is there."""
 
     kind: str
-    """`web`, `worker` or `beat`."""
+    """One of KINDS."""
     sockets: int = 0
     """WebSockets that it has open."""
 
@@ -104,7 +105,7 @@ def processes() -> list[Process] | None:
 def counted(present: list[Process]) -> dict[str, int]:
     """How many there are of each kind that there should be."""
     found = Counter(process.kind for process in present)
-    return {kind: found[kind] for kind in ("web", "worker", "beat")}
+    return {kind: found[kind] for kind in KINDS}
 
 
 class Pulse(bootsteps.StartStopStep):

@@ -38,6 +38,8 @@ STALL_SECONDS = 300.0
 """How long a client may take nothing at all, as one does whose user paused it, before it is left."""
 _FIRST = asyncio.FIRST_COMPLETED
 _threads = ThreadPoolExecutor(8, thread_name_prefix="sending")
+_makers = ThreadPoolExecutor(16, thread_name_prefix="making")
+"""Where runs come from that are made while they are sent: these wait for stores, and hold up nobody who sends files."""
 
 
 class GoneError(ConnectionError):
@@ -122,7 +124,7 @@ class _Delivery:
                 await self._send_range(run)
 
     async def _next(self, runs: Iterator[Run]) -> Run | None:
-        return await self._in_thread(next, runs, None) if self._slices.blocking else next(runs, None)
+        return await self._in_thread(_makers, next, runs, None) if self._slices.blocking else next(runs, None)
 
     def close(self) -> None:
         """Close everything, as soon as no thread is at it."""
@@ -137,18 +139,21 @@ class _Delivery:
     async def _send_bytes(self, piece: bytes) -> None:
         if self._leaving.done():
             raise GoneError
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with asyncio.timeout(STALL_SECONDS):  # a piece is small: who takes none of it for so long is gone
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def _send_range(self, run: FileRange) -> None:
         offset = run.start
         while offset < run.end:
-            chunk = await self._in_thread(run.read, offset)
+            chunk = await self._in_thread(_threads, run.read, offset)
             await self._send_bytes(chunk)
             tally.add("bytes_moved", len(chunk), kind="sent")
             offset += len(chunk)
 
-    async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
-        self._turn = _threads.submit(function, *arguments)
+    async def _in_thread(
+        self, threads: ThreadPoolExecutor, function: Callable[..., ResultT], *arguments: object
+    ) -> ResultT:
+        self._turn = threads.submit(function, *arguments)
         return await asyncio.wrap_future(self._turn)
 
 
@@ -192,7 +197,7 @@ class _DirectDelivery(_Delivery):
         await self._empty_the_server()
         offset = run.start
         while offset < run.end:
-            count = await self._in_thread(_fill, self._socket, run, offset)
+            count = await self._in_thread(_threads, _fill, self._socket, run, offset)
             self._cycle.expected_content_length -= count  # the server counts what it believes to be still to come
             tally.add("bytes_moved", count, kind="sent")
             offset += count

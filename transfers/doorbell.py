@@ -15,25 +15,43 @@ from redis import RedisError
 log = structlog.get_logger(__name__)
 
 TRANSFERS = "transfers"
+LISTS = "lists"
+"""Additions to lists, and orders' zips: nothing that waits for other hosts."""
+CHECKSUMS = "checksums"
 HOUSEKEEPING = "housekeeping"
 EVERY_WORKER = "every-worker"
 MAX_WAITING = 64
-"""Doorbells in a queue beyond which no more are rung: a worker that hears one looks for all work that waits."""
+"""Doorbells in a queue beyond which no more are rung: a worker that hears one looks for all work that waits, or the
+reaper rings when there are fewer."""
+_QUEUES_OF = {
+    "transfers.add_to_list": LISTS,
+    "transfers.make_zip": LISTS,
+    "transfers.tidy_zip": LISTS,
+    "transfers.take_checksums": CHECKSUMS,
+}
+"""All other tasks wait in TRANSFERS."""
+_BOUNDED = (TRANSFERS, LISTS, CHECKSUMS)
+QUEUES = (*_BOUNDED, HOUSEKEEPING)
+"""Those that a message waits in for one worker."""
 AWAY = (OperationalError, LimitExceeded, RedisError)
 """What it is to us when the broker does not answer; Celery translates the last one only where it sends a task."""
 PATIENCE_SECONDS = 1.0
 """How long a broker that hangs may hold up who rings: a heartbeat, or a client's request."""
 
 
-def ring(task: Task[Any, Any], pk: object, *, queue: str = TRANSFERS, expires_seconds: float | None = None) -> None:
-    """Ask a worker to look at the row with this id; when the broker is away, the reaper will ask again."""
+def ring(task: Task[Any, Any], pk: object, *, queue: str = "", expires_seconds: float | None = None) -> None:
+    """Ask a worker to look at the row with this id; when the broker is away, the reaper will ask again.
+
+    The queue is the task's own one unless another is given.
+    """
+    queue = queue or _QUEUES_OF.get(task.name, TRANSFERS)
     options: dict[str, Any] = {} if expires_seconds is None else {"expires": expires_seconds}
     if queue == EVERY_WORKER:
         # Celery declares no broadcast for who sends to it; undeclared, it would go to the sender's own queue alone.
         options["declare"] = [task.app.amqp.queues[queue].exchange]
     try:
         with _producers().acquire(block=True, timeout=PATIENCE_SECONDS) as producer:
-            if queue == TRANSFERS and _length(producer.channel, queue) >= MAX_WAITING:
+            if queue in _BOUNDED and _length(producer.channel, queue) >= MAX_WAITING:
                 return
             task.apply_async((str(pk),), queue=queue, retry=False, producer=producer, **options)
     except AWAY as error:

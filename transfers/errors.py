@@ -32,6 +32,7 @@ CarryonError
 ├── NoSuchOrderError                no order that is the caller's has this id
 ├── JobEndedError                   the job of a list or an order has ended: nothing is left to stop
 ├── NotStreamableError              an order's zip is not known before a worker has made it
+├── ZipPendingError                 an order's zip is being made without files that are gone
 ├── ChecksumsPendingError           an order's zip cannot be laid out yet: checksums are still being taken
 ├── Interrupted                     the transfer was told to end; says why
 └── TransferError                   what ends an attempt to move bytes
@@ -305,6 +306,12 @@ class ChecksumsPendingError(CarryonError):
     code = "checksums_pending"
 
 
+class ZipPendingError(CarryonError):
+    """Files of the order are gone, and its zip is being made without them: until then it is not known."""
+
+    code = "zip_pending"
+
+
 class Interruption(enum.StrEnum):
     """Why a transfer was told to end before it was done."""
 
@@ -503,6 +510,8 @@ class Problem:
     """Stable: the error's own, or the framework's."""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Messages by field, for input; an inner field's name has dots in it."""
+    more: Mapping[str, int] = field(default_factory=dict)
+    """Numbers that a program may want of it, by name."""
     type: str = "about:blank"
     """A URI (RFC 9457); with `about:blank` the title is the status's own."""
 

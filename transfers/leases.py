@@ -145,6 +145,12 @@ def release(row: LeasedRow, where: Q | None = None, **changes: Any) -> bool:
     return bool(rows.update(lease_expires_at=None, lease_owner="", **changes))
 
 
+def put_off(row: LeasedRow, seconds: float, **changes: Any) -> bool:
+    """Give the row back with these changes, for nobody to claim before that time; False when it has another holder."""
+    until = Now() + timedelta(seconds=seconds)
+    return bool(held(row).update(lease_expires_at=until, lease_owner="", **changes))
+
+
 def take_from_the_dead(rows: models.QuerySet[LeasedT]) -> int:
     """End the leases of processes of this host that died, without waiting for their time; tell how many.
 

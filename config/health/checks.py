@@ -55,6 +55,7 @@ def probes() -> list[Probe[Any]]:
         "channel_layer": lambda: asyncio.run(channel_layer()),
         **{f"storage:{name}": functools.partial(folder, path) for name, path in roots().items()},
         "workers": lambda: at_least_one("worker"),
+        "workers_cpu": lambda: at_least_one("worker-cpu"),
         "beat": lambda: at_least_one("beat"),
     }
     if settings.ENVIRONMENT.storage == "s3":

@@ -14,10 +14,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config.tracing import RUNG_AT
-from transfers.doorbell import HOUSEKEEPING, TRANSFERS
+from transfers.doorbell import QUEUES
 from transfers.redis import options
-
-QUEUES = (TRANSFERS, HOUSEKEEPING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _leased(model: type[models.Model]) -> models.QuerySet[Any]:
         rows = rows.filter(state=RUNNING)
     elif model is StoredFile:
         rows = StoredFile.objects.unhashed()
-    return rows.filter(lease_expires_at__gt=Now())
+    return rows.filter(lease_expires_at__gt=Now()).exclude(lease_owner="")  # nobody has what was only put off
 
 
 def _oldest_due(model: type[models.Model]) -> float:

@@ -163,6 +163,9 @@ class Environment(BaseSettings):
     data_dir: Folder = Field(Path("data"), description="Folder of the database, the broker, the key and the files.")
     workers: Count = Field(1, description="Worker processes.")
     worker_threads: Count = Field(16, description="Transfers at once in one worker process.")
+    worker_cpu_threads: Annotated[int, Field(ge=2)] = Field(
+        4, description="Zips, checksums and additions to lists at once in one process for these."
+    )
     web_threads: Count = Field(32, description="HTTP requests at once in the web process.")
 
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(

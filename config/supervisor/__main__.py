@@ -22,7 +22,7 @@ set by environment variables, the most wanted of which are
   HOST      address to listen on (127.0.0.1)
   PORT      port to listen on (8008); 0 takes a free one
   DATA_DIR  folder that everything is kept in (./data)
-  WORKERS   number of worker processes (1)
+  WORKERS   number of worker processes that move bytes (1)
 
 exit code: 0 after a stop that was asked for, 1 when it could not start, 2 when the configuration is wrong
 """

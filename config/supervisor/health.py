@@ -42,7 +42,7 @@ def run_folder() -> Path:
     return Path(os.environ.get("DATA_DIR", "data")) / "run"
 
 
-CHECKS = {"web": web, "worker": worker, "beat": beat}
+CHECKS = {"web": web, "worker": worker, "worker-cpu": worker, "beat": beat}
 
 if __name__ == "__main__":
     sys.exit(0 if CHECKS[sys.argv[1]]() else 1)

@@ -12,12 +12,15 @@ from config.supervisor import gate
 from config.supervisor.child import Program
 from config.supervisor.errors import StartError
 from config.supervisor.livez import is_live
-from config.supervisor.run_folder import READY_FILE_VARIABLE, RunFolder
+from config.supervisor.run_folder import KIND_VARIABLE, READY_FILE_VARIABLE, RunFolder
 
 if TYPE_CHECKING:  # importing the settings reads the environment, which may be wrong
     from config.settings.environment import Environment
 
 QUEUES = "transfers,every-worker"
+CPU_QUEUES = "lists,checksums"
+WORKER_CPU = "worker-cpu"
+"""The name of the one that each host has."""
 
 
 def variables(inherited: Mapping[str, str], environment: Environment, port: int, folder: RunFolder) -> dict[str, str]:
@@ -73,13 +76,25 @@ def web(descriptor: int, address: tuple[str, int], inherited: Mapping[str, str])
 
 
 def worker(number: int, environment: Environment, folder: RunFolder, inherited: Mapping[str, str]) -> Program:
-    """Takes work from the queues, in as many threads as configured."""
-    name = f"worker-{number}"
+    """Moves bytes, in as many threads as configured."""
+    known = {**inherited, KIND_VARIABLE: "worker"}
+    return _worker(f"worker-{number}", QUEUES, environment.worker_threads, folder, known)
+
+
+def worker_cpu(
+    environment: Environment, folder: RunFolder, inherited: Mapping[str, str], *, name: str = WORKER_CPU
+) -> Program:
+    """Makes zips, takes checksums, adds to lists: in a process of its own, where no download keeps these waiting."""
+    known = {**inherited, KIND_VARIABLE: "worker-cpu"}
+    return _worker(name, CPU_QUEUES, environment.worker_cpu_threads, folder, known)
+
+
+def _worker(name: str, queues: str, threads: int, folder: RunFolder, inherited: Mapping[str, str]) -> Program:
     ready_file = folder.ready_file(name)
     command = [
         *_celery("worker"),
-        *("--hostname", f"{name}@%h", "--queues", QUEUES, "--pool", "threads"),
-        *("--concurrency", str(environment.worker_threads), "--without-mingle", "--without-gossip"),
+        *("--hostname", f"{name}@%h", "--queues", queues, "--pool", "threads"),
+        *("--concurrency", str(threads), "--without-mingle", "--without-gossip"),
         *("--include", "config.supervisor.worker"),
     ]
 

@@ -12,6 +12,8 @@ from config.supervisor.errors import StartError
 
 READY_FILE_VARIABLE = "CARRYON_READY_FILE"
 """Tells a worker which file to touch once it takes work."""
+KIND_VARIABLE = "CARRYON_WORKER_KIND"
+"""Tells a worker what to be known as by those who look who is there."""
 _LEFTOVER_SECONDS = 10
 
 

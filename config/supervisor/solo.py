@@ -21,7 +21,7 @@ from config.supervisor.child import Program
 from config.supervisor.errors import StartError
 from config.supervisor.run_folder import RunFolder
 
-NAMES = ("prepare", "web", "worker", "beat")
+NAMES = ("prepare", "web", "worker", "worker-cpu", "beat")
 WORKER_NUMBER = 1
 """A container has one worker; its host name tells it from the others."""
 
@@ -54,6 +54,9 @@ def _program(name: str, environment: Environment, opened: ExitStack) -> Program:
         case "worker":
             folder.forget(f"worker-{WORKER_NUMBER}")  # what an earlier one was ready for
             return programs.worker(WORKER_NUMBER, environment, folder, inherited)
+        case "worker-cpu":
+            folder.forget(programs.WORKER_CPU)
+            return programs.worker_cpu(environment, folder, inherited)
         case "beat":
             return programs.beat(folder, inherited)
         case _:

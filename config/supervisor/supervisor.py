@@ -56,7 +56,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._stop_asked = 0.0
         self._hurry = asyncio.Event()
-        self._prefix_width = len(f"worker-{environment.workers}")
+        self._prefix_width = max(len(programs.WORKER_CPU), len(f"worker-{environment.workers}"))
         self._lines = JsonLines if environment.log_format == "json" else LinePrefixer
         self._prefixer = self._lines("carryon", self._prefix_width)
 
@@ -109,6 +109,7 @@ class Supervisor:
             self._launch(programs.web(descriptor, address, inherited))
             for number in range(1, self._environment.workers + 1):
                 self._launch(programs.worker(number, self._environment, self._folder, inherited))
+            self._launch(programs.worker_cpu(self._environment, self._folder, inherited))
             login = await self._unless_given_up(preparing)
         finally:
             preparing.cancel()

@@ -10,7 +10,7 @@ from celery.signals import worker_ready
 
 from config import presence
 from config.supervisor import gate
-from config.supervisor.run_folder import READY_FILE_VARIABLE
+from config.supervisor.run_folder import KIND_VARIABLE, READY_FILE_VARIABLE
 
 
 @worker_ready.connect
@@ -20,4 +20,4 @@ def announce(**_: Any) -> None:
 
 
 gate.wait_until_open()
-presence.announce_worker("worker")
+presence.announce_worker(os.environ[KIND_VARIABLE])

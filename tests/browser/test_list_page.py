@@ -294,7 +294,7 @@ def test_a_zip_is_stopped_and_made_again(page: ListPage, films: str, carryon: Ca
     page.add_all()
     page.tick("film-0.mp4", "film-1.mp4", "film-2.mp4", "film-4.mp4")
     order = page.order("halved.zip")
-    with frozen(carryon.pid("worker-1")):  # or the zip might be there before anybody can press the button
+    with frozen(carryon.pid("worker-cpu")):  # or the zip might be there before anybody can press the button
         order.get_by_role("button", name="Make the zip").click()
         order.get_by_role("button", name="Stop").click()
         page.expect_state(order, "stopped")

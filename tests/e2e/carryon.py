@@ -76,8 +76,9 @@ class Carryon:
         return self.service.pids()[name]
 
     def workers(self) -> dict[int, str]:
-        """The supervisor's worker processes: names by number."""
-        return {pid: name for name, pid in self.service.pids().items() if name.startswith("worker")}
+        """The supervisor's worker processes that move bytes: names by number."""
+        known = self.service.pids().items()
+        return {pid: name for name, pid in known if name.startswith("worker") and name != programs.WORKER_CPU}
 
     def kill(self, *names: str) -> None:
         """`kill -9` these processes at once, those of them that run."""
@@ -88,7 +89,8 @@ class Carryon:
 
     def wait_until_back(self) -> None:
         """Wait until every worker takes work and the broker and the web process are there."""
-        names = {"broker", "web", "beat", *(f"worker-{n + 1}" for n in range(int(self.variables.get("WORKERS", "1"))))}
+        movers = {f"worker-{n + 1}" for n in range(int(self.variables.get("WORKERS", "1")))}
+        names = {"broker", "web", "beat", programs.WORKER_CPU, *movers}
         run = self.data_dir / "run"
         wait_until(
             lambda: (
@@ -103,11 +105,15 @@ class Carryon:
         return {process.pid for process in psutil.Process().children(recursive=True) if _is_connected(process, port)}
 
     @contextmanager
-    def another_worker(self, number: int = 9) -> Iterator[subprocess.Popen[bytes]]:
-        """A worker more than the service was started with, which takes work when the block begins."""
+    def another_worker(self, number: int = 9, *, cpu: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker more than the service was started with, which takes work when the block begins; `cpu` for zips."""
         folder = RunFolder(self.data_dir / "run")
         inherited = environment_of(self.data_dir, self.variables)
-        program = programs.worker(number, settings.ENVIRONMENT, folder, inherited)
+        if cpu:
+            name = f"{programs.WORKER_CPU}-{number}"
+            program = programs.worker_cpu(settings.ENVIRONMENT, folder, inherited, name=name)
+        else:
+            program = programs.worker(number, settings.ENVIRONMENT, folder, inherited)
         ready = folder.ready_file(program.name)
         ready.unlink(missing_ok=True)
         with (self.data_dir / f"{program.name}.log").open("ab") as log:

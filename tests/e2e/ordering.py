@@ -22,7 +22,7 @@ ANSWER_SECONDS = 60
 _numbers = itertools.count(1)
 _COLUMNS = (
     "owner_id, name, folder, path, size, modified_ns, content_type, md5, sha256, crc32, checksum_error, promised_md5, "
-    "created_at, lease_epoch, lease_owner"
+    "created_at, lease_epoch, lease_owner, checksum_attempts"
 )
 MEMBER_SECONDS = 60
 
@@ -63,25 +63,43 @@ class Ordering:
         *,
         content_type: str = "application/octet-stream",
         repeat: int = 1,
+        crc32: str | None = None,
     ) -> int:
-        """The id of a stored file of this content, so many times over, as if it had come by upload."""
+        """The id of a stored file of this content, so many times over, as if it had come by upload.
+
+        With `crc32` "" its checksums are still to be taken.
+        """
         number = next(_numbers)
         path = folder / f"{number}" / "content"
         path.parent.mkdir(parents=True)
-        crc32 = 0
+        sum32 = 0
         with path.open("wb") as file:
             for _ in range(repeat):
                 file.write(content)
-                crc32 = zlib.crc32(content, crc32)
+                sum32 = zlib.crc32(content, sum32)
+        sums = ("m", "s", f"{sum32:08x}") if crc32 is None else ("", "", crc32)
         status = path.stat()
         values = (
             *(self.user_id, name, "", str(path), status.st_size, status.st_mtime_ns, content_type),
-            *("m", "s", f"{crc32:08x}", "", "", "2026-11-21 12:00:00", 0, ""),
+            *(*sums, "", "", "2026-11-21 12:00:00", 0, "", 0),
         )
         marks = ", ".join("?" * len(values))
         with closing(self._database()) as database, database:
             made = database.execute(f"INSERT INTO transfers_storedfile ({_COLUMNS}) VALUES ({marks})", values)  # noqa: S608
             return int(made.lastrowid or 0)
+
+    def new_rows(self, count: int, folder: str) -> None:
+        """Stored files without bytes, in this folder."""
+        user_id, marks = self.user_id, ", ".join("?" * len(_COLUMNS.split(", ")))
+        after = (1, 0, "a/b", "m", "s", "00000000", "", "", "2026-11-21 12:00:00", 0, "", 0)
+        rows = ((user_id, f"{n}.bin", folder, f"/nowhere/{folder}/{n}", *after) for n in range(count))
+        with closing(self._database()) as database, database:
+            database.executemany(f"INSERT INTO transfers_storedfile ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
+
+    def forget_rows(self, folder: str) -> None:
+        """Those of that folder are not there any more."""
+        with closing(self._database()) as database, database:
+            database.execute("DELETE FROM transfers_storedfile WHERE folder = ?", (folder,))
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What the database answers."""

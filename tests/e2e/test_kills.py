@@ -117,7 +117,7 @@ VICTIMS = {
     "worker": ["worker-1"],
     "broker": ["broker"],
     "web and beat": ["web", "beat"],
-    "all": ["worker-1", "broker", "web", "beat"],
+    "all": ["worker-1", "worker-cpu", "broker", "web", "beat"],
 }
 
 

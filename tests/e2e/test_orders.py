@@ -22,6 +22,8 @@ from tests import battery
 from tests.e2e.carryon import Carryon, frozen, running_carryon
 from tests.e2e.ordering import Ordering, sizes_of
 from tests.e2e.test_full_disk import DISK_BYTES, small_disk
+from tests.origin import Behaviour, GeneratedFile
+from tests.origin.process import OriginProcess
 from tests.service import wait_until
 
 MIB = 2**20
@@ -82,7 +84,7 @@ def test_a_kill_amid_a_zip(carryon: Carryon, ann: Ordering, tmp_path: Path, roun
     job = ann.start(ann.order(list(files)))
     wait_for(ann, ".zip.part")
     time.sleep(random.Random(f"{SEED} {round_}").uniform(0, 0.3))
-    carryon.kill("worker-1")
+    carryon.kill("worker-cpu")
     was_amid = ann.lying() != ann.zips()
     killed = time.monotonic()
     result = ann.result(job, RESUME_SECONDS)
@@ -96,7 +98,7 @@ def test_a_kill_amid_the_compressing(carryon: Carryon, ann: Ordering, tmp_path: 
     texts = [ann.new_file(tmp_path, f"{n}.txt", TEXT, content_type="text/plain", repeat=40) for n in range(3)]
     job = ann.start(ann.order(texts))
     wait_for(ann, ".deflated.part")
-    carryon.kill("worker-1")
+    carryon.kill("worker-cpu")
     assert any(".deflated" in name for name in ann.lying())
     content = ann.zip_of(ann.result(job, RESUME_SECONDS))
     assert sizes_of(content) == {f"{n}.txt": 40 * len(TEXT) for n in range(3)}
@@ -108,9 +110,9 @@ def test_a_job_that_is_stopped_while_its_worker_is_dead(carryon: Carryon, ann: O
     order = ann.order(list(files))
     job = ann.start(order)
     wait_for(ann, ".zip.part")
-    os.kill(carryon.pid("worker-1"), signal.SIGSTOP)
+    os.kill(carryon.pid("worker-cpu"), signal.SIGSTOP)
     stopping = ann.ask("POST", f"/async/stop/{job}")
-    carryon.kill("worker-1")
+    carryon.kill("worker-cpu")
     assert stopping.status_code == 202, stopping.text
     wait_until(lambda: ann.ask("GET", f"/async/get/{job}").json()["jobState"] == "FAILED", RESUME_SECONDS)
     assert ann.result(job)["errorDetails"] == "stopped"
@@ -123,7 +125,7 @@ def test_a_file_that_goes_amid_a_zip(carryon: Carryon, ann: Ordering, tmp_path: 
     *others, last = files
     job = ann.start(ann.order(list(files)))
     wait_for(ann, ".zip.part")
-    with frozen(carryon.pid("worker-1")):
+    with frozen(carryon.pid("worker-cpu")):
         assert ann.lying() != ann.zips(), "it is amid the work"
         path = Path(ann.rows("SELECT path FROM transfers_storedfile WHERE id = ?", last)[0][0])
         assert ann.ask("DELETE", f"/files/{last}").status_code == 204
@@ -139,11 +141,11 @@ def test_a_drain_amid_a_zip(carryon: Carryon, ann: Ordering, tmp_path: Path) -> 
     files = some_files(ann, tmp_path, 40)
     job = ann.start(ann.order(list(files)))
     wait_for(ann, ".zip.part")
-    pid = carryon.pid("worker-1")
-    with carryon.another_worker():
+    pid = carryon.pid("worker-cpu")
+    with carryon.another_worker(cpu=True):
         os.kill(pid, signal.SIGTERM)
         asked = time.monotonic()
-        wait_until(lambda: carryon.service.pids().get("worker-1") != pid, 20)
+        wait_until(lambda: carryon.service.pids().get("worker-cpu") != pid, 20)
         print(f"left after {time.monotonic() - asked:.1f} s")
         result = ann.result(job, RESUME_SECONDS)
         assert sizes_of(ann.zip_of(result)) == dict(files.values())
@@ -152,7 +154,7 @@ def test_a_drain_amid_a_zip(carryon: Carryon, ann: Ordering, tmp_path: Path) -> 
 def test_a_broker_that_forgets_everything(carryon: Carryon, ann: Ordering, tmp_path: Path) -> None:
     files = some_files(ann, tmp_path, 2, 1)
     order = ann.order(list(files))
-    with frozen(carryon.pid("worker-1")):
+    with frozen(carryon.pid("worker-cpu")):
         job = ann.start(order)
         with redis.Redis(unix_socket_path=str(carryon.broker_socket)) as broker:
             broker.flushall()
@@ -160,13 +162,49 @@ def test_a_broker_that_forgets_everything(carryon: Carryon, ann: Ordering, tmp_p
 
 
 def test_two_workers_at_once(carryon: Carryon, ann: Ordering, tmp_path: Path) -> None:
-    with carryon.another_worker():
+    with carryon.another_worker(cpu=True):
         orders = [some_files(ann, tmp_path, 1 + n, 4) for n in range(6)]
         jobs = [ann.start(ann.order(list(files))) for files in orders]
         for job, files in zip(jobs, orders, strict=True):
             assert sizes_of(ann.zip_of(ann.result(job, RESUME_SECONDS))) == dict(files.values())
         epochs = ann.rows("SELECT lease_epoch FROM transfers_listjob ORDER BY requested_at DESC LIMIT 6")
     assert epochs == [(1,)] * 6, "each was one worker's"
+
+
+@pytest.mark.parametrize("delay_seconds", [0.0, 0.3, 0.8])
+def test_a_kill_amid_an_addition_to_the_list(carryon: Carryon, ann: Ordering, delay_seconds: float) -> None:
+    count = 50_000
+    ann.new_rows(count, "many")
+    with frozen(carryon.pid("worker-cpu")):
+        job = ann.told("POST", "/download/list/me/add/async/start", {"query": {"folder": "many"}})["jobId"]
+    time.sleep(delay_seconds)
+    carryon.kill("worker-cpu")
+    assert ann.result(job, RESUME_SECONDS)["numberOfFiles"] == count
+    assert len(set(ann.listed())) == count
+    ann.forget_rows("many")
+
+
+def test_zips_and_checksums_do_not_wait_behind_downloads(tmp_path: Path) -> None:
+    """Every thread that moves bytes is at a download that takes for ever, and more of them wait."""
+    threads = 2
+    with OriginProcess() as origin, running_carryon(tmp_path / "data", WORKER_THREADS=str(threads)) as carryon:
+        urls = [
+            origin.url(GeneratedFile(MIB, seed=number), Behaviour(rate=1_000), name=f"{number}.bin")
+            for number in range(20 * threads)
+        ]
+        downloads = [carryon.admin.begin(url, f"{number}.bin") for number, url in enumerate(urls)]
+        for download in downloads[:threads]:
+            carryon.admin.wait_for(download, lambda detail: detail["state"] == "running")
+        ann = Ordering(carryon, carryon.user("ann").token)
+        file = ann.new_file(tmp_path / "files", "a.bin", NOISE, crc32="")
+        began = time.monotonic()
+        adding = ann.told("POST", "/download/list/me/add/async/start", {"query": {"text": "a.bin"}})["jobId"]
+        assert ann.result(adding, 10)["numberOfFiles"] == 1
+        assert sizes_of(ann.zip_of(ann.result(ann.start(ann.order([file])), 20))) == {"a.bin": MIB}
+        seconds = time.monotonic() - began
+        states = [carryon.admin.detail(download)["state"] for download in downloads]
+    assert states.count("running") == threads, "none of them has ended meanwhile"
+    assert seconds < 15
 
 
 def test_streamed_by_the_real_server(ann: Ordering, tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_kill_amid_a_zip_in_the_store(ann: Ordering, gate: CountingGate, carry
         job = ann.start(order)
         hold.wait_until_reached()
         wait_until(lambda: gate.copied + gate.sent >= 5, 20)
-        carryon.kill("worker-1")
+        carryon.kill("worker-cpu")
     result = ann.result(job, RESUME_SECONDS)
     assert sizes_of(ann.zip_of(result)) == {f"other-doc/{n}.mov": 50 * MIB for n in range(2)}
     print(f"{gate.copied} parts copied, {gate.sent} sent, of 7")

@@ -120,7 +120,7 @@ def test_processes_are_there_while_they_say_so(broker: str) -> None:
     found = presence.processes()
 
     assert found is not None
-    assert presence.counted(found) == {"web": 1, "worker": 1, "beat": 0}
+    assert presence.counted(found) == {"web": 1, "worker": 1, "worker-cpu": 0, "beat": 0}
     assert sum(process.sockets for process in found) == 3
     client.delete(presence.KEY)
 

@@ -67,7 +67,7 @@ def test_prepare_tells_the_first_login_once(tmp_path: Path) -> None:
     assert "password" not in told[1].stdout + told[1].stderr
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+@pytest.mark.parametrize("name", ["web", "worker", "worker-cpu", "beat"])
 def test_a_process_works_alone_and_leaves_when_told(name: str, variables: dict[str, str]) -> None:
     with running(name, variables) as process:
         if name == "web":

@@ -19,7 +19,7 @@ import redis
 from config.redis import embedded_socket
 from tests.service import COMMAND, REPOSITORY, STOP_SECONDS, Service, is_alive, running_service, wait_until
 
-CHILDREN = {"broker", "web", "worker-1", "worker-2", "beat"}
+CHILDREN = {"broker", "web", "worker-1", "worker-2", "worker-cpu", "beat"}
 BACK_SECONDS = 20
 """How long a killed process may take to work again on a busy machine."""
 

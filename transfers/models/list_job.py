@@ -168,6 +168,7 @@ class ListJob(leases.LeasedRow):
         indexes = [
             models.Index(fields=["state", "next_attempt_at"]),
             models.Index(fields=["user", "-requested_at"]),
+            models.Index(fields=["ended_at"]),
             models.Index(fields=["expires_at"], condition=Q(state=ListJobState.COMPLETED), name="list_job_expires"),
         ]
 

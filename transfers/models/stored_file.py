@@ -57,6 +57,11 @@ class StoredFile(leases.LeasedRow):
     sha256 = models.CharField(max_length=64, blank=True)
     crc32 = models.CharField(max_length=8, blank=True)
     checksum_error = models.CharField(max_length=255, blank=True, help_text="Why it has no checksums.")
+    checksum_attempts = models.PositiveSmallIntegerField(
+        db_default=0,
+        editable=False,
+        help_text="How often it could not be read although other files of its place could.",
+    )
     promised_md5 = models.CharField(max_length=32, blank=True, help_text="The MD5 that was told beforehand.")
     verified = models.BooleanField(null=True, help_text="Whether a checksum promised beforehand agreed.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -69,7 +74,7 @@ class StoredFile(leases.LeasedRow):
 
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["owner", "folder", "id"]),
+            models.Index(fields=["owner", "folder", "name", "id"]),
             models.Index(fields=["id"], condition=models.Q(sha256=""), name="stored_file_unhashed"),
             models.Index(fields=["id"], condition=models.Q(deleted_at__isnull=False), name="stored_file_deleted"),
             models.Index(fields=["owner", "size"], condition=models.Q(verified=True), name="stored_file_verified"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 ROWS_AT_ONCE = 500
+MAX_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,16 @@ def look(*, user: User) -> DownloadList:
     """The user's list as it is now; an empty one for who never had any."""
     found = DownloadList.objects.filter(pk=user.pk).first()
     return found or DownloadList(user=user, updated_at=user.date_joined)
+
+
+def look_at_page(*, user: User, after: int = 0, page_size: int | None = None) -> tuple[DownloadList, ListPage]:
+    """The user's list and a page of its files, as of one moment unless the list never stands still."""
+    for _ in range(MAX_LOOKS):
+        found = look(user=user)
+        shown = page(user=user, after=after, page_size=page_size)
+        if look(user=user).revision == found.revision:
+            break
+    return found, shown
 
 
 def page(*, user: User, after: int = 0, page_size: int | None = None) -> ListPage:

@@ -106,7 +106,7 @@ def _folders(user: User, after: list[Any] | None, limit: int) -> list[tuple[Chil
 def _files(rows: StoredFileQuerySet, after: list[Any] | None, limit: int) -> list[tuple[Child, list[Any]]]:
     if after is not None:
         name, pk = after
-        rows = rows.filter(Q(name__gt=name) | Q(name=name, id__gt=pk))
+        rows = rows.filter(Q(name__gt=name) | Q(name=name, id__gt=pk), name__gte=name)  # the last is for the index
     return [
         (
             Child(id=str(file.pk), name=file.name, created_at=file.created_at, file_id=file.pk, size=file.size),

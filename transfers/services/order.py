@@ -10,21 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from transfers import progress, storage
 from transfers.doorbell import ring
 from transfers.engine.archive import EntryNames, Method, method_for
-from transfers.errors import InvalidInputError, JobEndedError, NoSuchJobError, NoSuchOrderError, OrderTooLargeError
+from transfers.errors import (
+    FolderUnusableError,
+    InvalidInputError,
+    JobEndedError,
+    NoSuchJobError,
+    NoSuchOrderError,
+    OrderTooLargeError,
+    SourceChangedError,
+    SourceError,
+    SourceRefusedError,
+)
 from transfers.models import ListJob, Order, OrderItem, StoredFile
-from transfers.models.list_job import LIVE, ListJobDesired, ListJobKind
+from transfers.models.list_job import LIVE, ListJobDesired, ListJobKind, ListJobState
 from transfers.models.order import FailureCode
 from transfers.services import download_list as lists
 from transfers.services import stored_file as files
-from transfers.tasks.archives import modified_ns
 from transfers.tasks.events import tell_list_job
+from transfers.tasks.items import modified_ns
 from transfers.tasks.lists import locked
+from transfers.tasks.places import check_reachable
 from transfers.tasks.tidying import tidy_zip
 from transfers.tasks.zipping import make_zip
 
@@ -67,11 +78,13 @@ def make(*, user: User, request: OrderRequest) -> Order:
         sizes = dict(download_list.items.order_by("id").values_list("file_id", "size"))
         wanted = list(sizes) if request.sub_set is None else list(request.sub_set)
         _check(wanted, sizes, request)
-        order = Order(user=user, zip_file_name=request.zip_file_name, files_count=len(wanted))
-        items = list(_items(order, wanted, sizes))
-        order.total_bytes = sum(item.size for item in items if not item.failure_code)
-        order.save(force_insert=True)
-        OrderItem.objects.bulk_create(items, batch_size=ROWS_AT_ONCE)
+        order = Order.objects.create(
+            user=user, zip_file_name=request.zip_file_name, files_count=len(wanted), total_bytes=0
+        )
+        for items in _items(order, wanted, sizes):
+            OrderItem.objects.bulk_create(items)
+            order.total_bytes += sum(item.size for item in items if not item.failure_code)
+        order.save(update_fields=["total_bytes"])
         lists.remove(user=user, file_ids=wanted)
     return order
 
@@ -109,12 +122,14 @@ def history(*, user: User, before: Order | None = None, page_size: int) -> Order
 def start(*, order: Order) -> ListJob:
     """Have the order zipped; one that is, or is being, gives the same job. OrderTooLargeError when it may not be."""
     check_size(order=order)
+    made = order.jobs.filter(state=ListJobState.COMPLETED).select_related("stored_file").first()
+    gone = made.pk if made is not None and not has_zip(made) else None
     with transaction.atomic():
         locked(order.user_id)  # whoever starts it besides waits; so does who looks at its files without a job
-        found = order.jobs.standing().select_related("stored_file").first()
+        found = order.jobs.standing().first()
         if found is None:
             return _new_job(order)
-        if found.live or _has_zip(found):
+        if found.live or (found.state == ListJobState.COMPLETED and found.pk != gone):
             return found
         if found.state in LIVE:
             raise JobEndedError("The order's zip is being stopped: start it again in a moment.")
@@ -122,6 +137,25 @@ def start(*, order: Order) -> ListJob:
             files.delete(user=order.user, stored_file_id=found.stored_file_id)
         order.jobs.filter(pk=found.pk).expire()
         return _new_job(order)
+
+
+def has_zip(job: ListJob) -> bool:
+    """Whether the job's zip is at its place, as far as that can be told now."""
+    stored = job.stored_file
+    if stored is None or stored.deleted_at is not None:
+        return False
+    place = storage.of(stored.path)
+    try:
+        if (path := place.path(stored.path)) is None:
+            return place.source(stored.path).stat().size == stored.size
+        if stored.untouched():
+            return True
+        check_reachable(path)
+    except (SourceRefusedError, SourceChangedError):
+        return False
+    except (SourceError, FolderUnusableError):  # it is away, which passes
+        return True
+    return False
 
 
 def check_size(*, order: Order) -> None:
@@ -164,7 +198,8 @@ def summary(*, job: ListJob) -> Iterator[OrderItem]:
 def snapshot(*, user: Any) -> list[ProgressEvent]:
     """Where the jobs of lists and orders stand that run, or have ended lately, oldest first."""
     recent = Q(state__in=LIVE) | Q(ended_at__gte=Now() - RECENT)
-    rows = ListJob.objects.visible_to(user).filter(recent).order_by("-requested_at")[:SNAPSHOT_LIMIT]
+    live_first = (F("ended_at").desc(nulls_first=True), "-requested_at")
+    rows = ListJob.objects.visible_to(user).filter(recent).order_by(*live_first)[:SNAPSHOT_LIMIT]
     return [progress.list_job_state(job) for job in reversed(rows)]
 
 
@@ -178,11 +213,13 @@ def _check(wanted: Sequence[int], sizes: dict[int, int], request: OrderRequest) 
         raise InvalidInputError({"subSet": [f"not on the download list: {told}{more}"]})
 
 
-def _items(order: Order, wanted: Sequence[int], sizes: dict[int, int]) -> Iterator[OrderItem]:
+def _items(order: Order, wanted: Sequence[int], sizes: dict[int, int]) -> Iterator[list[OrderItem]]:
+    """The order's items, some at a time: all of those of a large order would fill the memory of a web process."""
     names, seen = EntryNames(), set[int]()
     for start in range(0, len(wanted), ROWS_AT_ONCE):
         some = wanted[start : start + ROWS_AT_ONCE]
         found = StoredFile.objects.in_bulk(set(some))
+        items = []
         for number, file_id in enumerate(some, start):
             item = OrderItem(order=order, number=number, file_id=file_id)
             _describe(item, found.get(file_id), sizes[file_id], names)
@@ -190,7 +227,8 @@ def _items(order: Order, wanted: Sequence[int], sizes: dict[int, int]) -> Iterat
                 item.failure_code = FailureCode.DUPLICATE
                 item.failure_message = "The file is in this order already."
             seen.add(file_id)
-            yield item
+            items.append(item)
+        yield items
 
 
 def _describe(item: OrderItem, file: StoredFile | None, listed_size: int, names: EntryNames) -> None:
@@ -223,10 +261,3 @@ def _new_job(order: Order) -> ListJob:
     )
     transaction.on_commit(lambda: ring(make_zip, job.pk))
     return job
-
-
-def _has_zip(job: ListJob) -> bool:
-    stored = job.stored_file
-    if stored is None or stored.deleted_at is not None:
-        return False
-    return storage.of(stored.path).path(stored.path) is None or stored.untouched()

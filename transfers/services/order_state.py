@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from transfers.errors import JobEndedError
 from transfers.models import ListJob, Order, OrderItem, StoredFile
-from transfers.models.list_job import ListJobState
+from transfers.models.list_job import LIVE, ListJobState
 from transfers.models.selection import Selection
 from transfers.services import download_list as lists
 from transfers.services import order as orders
@@ -60,7 +60,12 @@ def expire(*, job: ListJob) -> None:
 
 
 def again(*, job: ListJob) -> ListJob:
-    """Have done once more, for the same user, what an ended job was to do; an order that is zipped gives its job."""
+    """Have done once more, for the same user, what an ended job was to do; an order that is zipped gives its job.
+
+    JobEndedError, the other way round, for a live addition to a list.
+    """
     if job.order is not None:
         return orders.start(order=job.order)
+    if job.state in LIVE:
+        raise JobEndedError("The job has not ended yet.")
     return lists.start_adding(user=job.user, request=Selection.from_json(job.request))

@@ -33,7 +33,8 @@ ROWS_AT_ONCE = 500
 SENT_BYTES = 2**18
 """What is read at once to be sent."""
 _HASH_CHARACTERS = 16
-_RENEWED = ["size", "modified_ns", "md5", "sha256", "crc32", "checksum_error", "verified", "deleted_at"]
+_CHECKSUMS = ["md5", "sha256", "crc32", "checksum_error", "checksum_attempts", "verified"]
+_RENEWED = ["size", "modified_ns", *_CHECKSUMS, "deleted_at"]
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 """What is told where there is none: nothing, a folder, a link that leads nowhere, a socket."""
 HASHED_LATER_SECONDS = 30

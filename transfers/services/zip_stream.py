@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 
@@ -15,13 +15,20 @@ from django.db import connections
 
 from transfers import storage
 from transfers.engine.archive import Layout, MemberRange
-from transfers.errors import CarryonError, ChecksumsPendingError, NotStreamableError, SourceChangedError
+from transfers.errors import (
+    CarryonError,
+    ChecksumsPendingError,
+    NotStreamableError,
+    SourceChangedError,
+    ZipPendingError,
+)
 from transfers.models import Order, StoredFile
 from transfers.models.list_job import ListJobState
 from transfers.services import order as orders
 from transfers.services import stored_file as files
 from transfers.services.stored_file import SENT_BYTES, FileRange, ShortFileError
-from transfers.tasks.archives import Members, check_items, layout_of
+from transfers.tasks.archives import Members, entry_numbers, layout_of
+from transfers.tasks.checking import check_items, take_over_checksums
 
 KEPT_SECONDS = 60.0
 """How long a layout is kept for the other ranges that a client asks for: an order of 100,000 files costs seconds."""
@@ -31,6 +38,14 @@ LEAST_RANGE_BYTES = 2**16
 
 
 _Key = tuple[uuid.UUID, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How an order's zip is laid out, and which order item became which entry."""
+
+    layout: Layout
+    numbers: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +62,13 @@ class ZipStream:
 
     layout: Layout
     members: Members
+    key: _Key
 
     def runs(self, wanted: range) -> Generator[bytes | FileRange]:
         """These bytes of the zip; each run is good until the next one is asked for.
 
-        ShortFileError, which must end the answer, when a file is not the one that was laid out.
+        ShortFileError, which must end the answer, when a file is not the one that was laid out; it is looked at anew
+        for the next one.
         """
         for run in self.layout.runs(wanted.start, wanted.stop):
             if isinstance(run, bytes):
@@ -60,6 +77,7 @@ class ZipStream:
             try:
                 yield from self._member_runs(run)
             except CarryonError as error:
+                _kept.drop(self.key)
                 raise ShortFileError(error.message) from None
 
     def _member_runs(self, wanted: MemberRange) -> Generator[bytes | FileRange]:
@@ -93,7 +111,7 @@ def made(*, order: Order) -> MadeZip | None:
     """The order's zip as a worker has made it, if it is there to be had."""
     done = order.jobs.filter(state=ListJobState.COMPLETED, stored_file__deleted_at=None)
     job = done.select_related("stored_file").first()
-    if job is None or job.stored_file is None:
+    if job is None or job.stored_file is None or not orders.has_zip(job):
         return None
     return MadeZip(job.stored_file, job.layout_validator)
 
@@ -102,20 +120,30 @@ def stream(*, order: Order) -> ZipStream:
     """The order's zip, to be read without being made.
 
     OrderTooLargeError; NotStreamableError where files are to be compressed, for which the zip has to be made first;
-    ChecksumsPendingError, which passes.
+    ChecksumsPendingError, ZipPendingError and FolderUnusableError, which pass.
     """
     orders.check_size(order=order)
-    layout = _kept.get(_key(order))
-    if layout is None:
-        check_items(order, settings.ENVIRONMENT.order_max_bytes)
-        if order.items.to_compress().exists():
-            raise NotStreamableError("Files of this order are to be compressed: start it, and fetch what is made.")
-        key, layout = _key(order), layout_of(order)
-        _kept.put(key, layout)
-    members = Members(order)
-    if members.count != layout.count:
-        raise ChecksumsPendingError("The order's files are being looked at: try again in a moment.")
-    return ZipStream(layout, members)
+    key = _key(order)
+    kept = _kept.get(key)
+    if kept is None:
+        _look(order)
+        key, kept = _key(order), _Plan(layout_of(order), entry_numbers(order))
+        if key != _key(order) or len(kept.numbers) != kept.layout.count:  # a file has failed just now, or has come back
+            raise ChecksumsPendingError("The order's files are being looked at: try again in a moment.")
+        _kept.put(key, kept)
+    return ZipStream(kept.layout, Members(order, kept.numbers), key)
+
+
+def _look(order: Order) -> None:
+    """See whether the zip can be known now, and note what cannot be in it. Any error of `stream`'s."""
+    is_known = take_over_checksums(order)
+    is_settled = is_known and check_items(order, settings.ENVIRONMENT.order_max_bytes)
+    if order.items.to_compress().exists():
+        raise NotStreamableError("Files of this order are to be compressed: start it, and fetch what is made.")
+    if not is_known:
+        raise ChecksumsPendingError("The checksums of some files are still being taken: try again in a moment.")
+    if not is_settled:
+        raise ZipPendingError("Files of this order are gone, and its zip is made without them: try again in a moment.")
 
 
 def _key(order: Order) -> _Key:
@@ -124,23 +152,27 @@ def _key(order: Order) -> _Key:
 
 
 class _Kept:
-    """The layouts of orders that were asked for lately."""
+    """What is known of the orders that were asked for lately."""
 
     def __init__(self) -> None:
-        self._layouts: OrderedDict[_Key, tuple[float, Layout]] = OrderedDict()
+        self._plans: OrderedDict[_Key, tuple[float, _Plan]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: _Key) -> Layout | None:
+    def get(self, key: _Key) -> _Plan | None:
         with self._lock:
-            kept_at, layout = self._layouts.get(key, (0.0, None))
-        return layout if time.monotonic() - kept_at < KEPT_SECONDS else None
+            kept_at, plan = self._plans.get(key, (0.0, None))
+        return plan if time.monotonic() - kept_at < KEPT_SECONDS else None
 
-    def put(self, key: _Key, layout: Layout) -> None:
+    def put(self, key: _Key, plan: _Plan) -> None:
         with self._lock:
-            self._layouts[key] = (time.monotonic(), layout)
-            self._layouts.move_to_end(key)
-            while len(self._layouts) > KEPT_LAYOUTS:
-                self._layouts.popitem(last=False)
+            self._plans[key] = (time.monotonic(), plan)
+            self._plans.move_to_end(key)
+            while len(self._plans) > KEPT_LAYOUTS:
+                self._plans.popitem(last=False)
+
+    def drop(self, key: _Key) -> None:
+        with self._lock:
+            self._plans.pop(key, None)
 
 
 _kept = _Kept()

@@ -86,6 +86,12 @@ class Storage(Protocol):
     def check(self) -> None:
         """Nothing, when a file could come here now; SinkError when not."""
 
+    def sweep_made(self, known: Callable[[Numbers[str]], set[str]], older_than_seconds: float) -> int:
+        """Remove what lies where the service makes files and nobody knows of, and tell how much it was.
+
+        `known` says which of these locations somebody still knows. Younger things are left alone.
+        """
+
     def sweep(self, alive: Callable[[Numbers[int]], set[int]], older_than_seconds: float) -> int:
         """Remove what uploads have left that are no more, and tell how many.
 

@@ -98,6 +98,16 @@ class LocalStorage:
                 LocalCollection(old[number], 1, uploads).abort()
         return len(orphans)
 
+    def sweep_made(self, known: Callable[[Numbers[str]], set[str]], older_than_seconds: float) -> int:
+        """Remove files that nobody knows."""
+        made = self._root() / MADE
+        with sink_errors(made):
+            files = [path for path in made.glob("*/*") if path.is_file() and _age_seconds(path) > older_than_seconds]
+            orphans = {str(path) for path in files} - known([str(path) for path in files])
+            for orphan in orphans:
+                Path(orphan).unlink(missing_ok=True)
+        return len(orphans)
+
     def _root(self) -> Path:
         return Path(settings.ENVIRONMENT.files_root)
 
@@ -105,5 +115,8 @@ class LocalStorage:
         return self._root() / UPLOADS
 
 
-def _age_seconds(folder: Path) -> float:
-    return time.time() - folder.stat().st_mtime
+def _age_seconds(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:  # somebody else was faster
+        return 0.0

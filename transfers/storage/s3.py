@@ -40,7 +40,9 @@ cannot read it any more.
 """
 _ANY_TYPE = "application/octet-stream"
 _KEY = re.compile(r"[1-9][0-9]{0,17}/upload-([1-9][0-9]{0,17})/[^/]+/[^/]+")
-"""A key of our making, behind the prefix."""
+"""A key of an upload's, behind the prefix."""
+_MADE_KEY = re.compile(r"[1-9][0-9]{0,17}/made/[^/]+")
+"""A key of what the service makes itself."""
 
 
 class S3Storage:
@@ -114,6 +116,20 @@ class S3Storage:
         orphans = [each for each, number in old.items() if number not in kept]
         for orphan in orphans:
             S3Collection(place, orphan.key, orphan.upload_id).abort()
+        return len(orphans)
+
+    def sweep_made(self, known: Callable[[Numbers[str]], set[str]], older_than_seconds: float) -> int:
+        """Abort the store's multipart uploads of files that nobody knows; whole objects are not looked for."""
+        place = _place()
+        limit = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+        old = {
+            f"{SCHEME}{place.bucket}/{each.key}": each
+            for each in unfinished_uploads(place)
+            if each.initiated < limit and _MADE_KEY.fullmatch(each.key.removeprefix(place.key_prefix))
+        }
+        orphans = old.keys() - known(old.keys())
+        for location in orphans:
+            S3Collection(place, old[location].key, old[location].upload_id).abort()
         return len(orphans)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import structlog
 from celery import shared_task
 from django.db import DatabaseError, transaction
 from django.db.models.functions import Coalesce, Now
 
 from transfers import leases, running
-from transfers.errors import CarryonError
+from transfers.errors import CarryonError, TransferError
 from transfers.models import ListJob
 from transfers.models.list_job import ListJobDesired, ListJobKind
 from transfers.models.selection import Selection
@@ -16,6 +18,8 @@ from transfers.tasks.events import tell_list_job
 from transfers.tasks.lists import insert, locked
 
 log = structlog.get_logger(__name__)
+
+MAX_ATTEMPTS = 5
 
 
 @shared_task(name="transfers.add_to_list")
@@ -33,10 +37,20 @@ def add_to_list(job_id: str) -> None:
         _add(job)
     except CarryonError as error:
         job.mark_failed(error.code, error.message)
-    except DatabaseError as error:  # it is whole or not at all; the lease runs out, and the reaper rings again
-        log.warning("files not added", job=str(job.pk), error=repr(error))
-        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not come again every few seconds for ever
+        _put_off(job, error)
     tell_list_job(job)
+
+
+def _put_off(job: ListJob, error: Exception) -> None:
+    """Have it tried again, a few times; where the database is away the lease runs out, and the reaper rings."""
+    log.warning("files not added", job=str(job.pk), exc_info=error)
+    attempts = job.fruitless_attempts + 1
+    with suppress(DatabaseError):
+        if attempts < MAX_ATTEMPTS:
+            job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
+        else:
+            job.mark_failed(TransferError.code, "Something unexpected went wrong; it has been logged.")
 
 
 def _add(job: ListJob) -> None:

@@ -275,6 +275,7 @@ class Attempt:
                     "sha256": checksums.sha256 if checksums else "",
                     "crc32": checksums.crc32 if checksums else "",
                     "checksum_error": "",
+                    "checksum_attempts": 0,
                     "verified": True if info.digests else None,
                 },
             )

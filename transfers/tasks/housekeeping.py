@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from transfers import leases
-from transfers.doorbell import TRANSFERS, ring, waiting
+from transfers.doorbell import CHECKSUMS, LISTS, TRANSFERS, ring, waiting
 from transfers.models import Download, DownloadPart, ListJob, StoredFile, Upload
 from transfers.models.download import Desired, DownloadState
 from transfers.models.list_job import ListJobDesired, ListJobKind
@@ -37,23 +37,20 @@ PATIENCE_SECONDS = 60.0
 @shared_task(name="transfers.reap")
 def reap() -> None:
     """Ring again for work that nobody holds: its message was lost, its worker died, or its pause is over."""
+    _reap_list_jobs()
+    _reap_checksums()
     leases.take_from_the_dead(Download.objects.live())
     leases.take_from_the_dead(DownloadPart.objects.filter(done=False))
-    leases.take_from_the_dead(StoredFile.objects.unhashed())
     for download in list(Download.objects.live().filter(leases.free(), desired=Desired.STOP)[:MAX_RINGS]):
         if Download.objects.filter(pk=download.pk).stop_unclaimed():
             tell_state(download)
-    age = timedelta(seconds=PATIENCE_SECONDS if waiting(TRANSFERS) else GRACE_SECONDS)
+    age = _patience(TRANSFERS)
     due = Download.objects.due().filter(desired=Desired.RUN).order_by("next_attempt_at")
     orphans = due.filter(state=DownloadState.RUNNING)  # its worker is gone, and no doorbell is on its way
     for downloads in (orphans, due.filter(state=DownloadState.QUEUED, next_attempt_at__lte=Now() - age)):
         for pk in downloads.values_list("pk", flat=True)[:MAX_RINGS]:
             ring(fetch_download, pk)
-    unhashed = StoredFile.objects.unhashed().filter(leases.free())
-    for stored in unhashed.filter(Q(lease_expires_at__isnull=False) | Q(created_at__lte=Now() - age))[:MAX_RINGS]:
-        ring(take_checksums, stored.pk)
     ring_for_deleted(age, MAX_RINGS)
-    _reap_list_jobs()
     for state, task in ((UploadState.COMPLETING, complete_upload), (UploadState.REMOVING, remove_upload)):
         left_behind = Upload.objects.filter(state=state).untouched_for(LEFT_BEHIND)
         for upload_id in list(left_behind.values_list("pk", flat=True)[:MAX_RINGS]):
@@ -69,6 +66,23 @@ def _reap_list_jobs() -> None:
         if ListJob.objects.filter(pk=job.pk).stop_unclaimed():
             tell_list_job(job)
             ring(tidy_zip, job.pk)
-    for pk, kind in ListJob.objects.due().order_by("next_attempt_at").values_list("pk", "kind")[:MAX_RINGS]:
+    # What was taken up before was handed back, or its worker is gone: no doorbell of its own is on its way.
+    left = Q(lease_epoch__gt=0) | Q(next_attempt_at__lte=Now() - _patience(LISTS))
+    due = ListJob.objects.due().filter(left).order_by("next_attempt_at")
+    for pk, kind in due.values_list("pk", "kind")[:MAX_RINGS]:
         ring(make_zip if kind == ListJobKind.ZIP else add_to_list, pk)
     expire_zips(MAX_RINGS)
+
+
+def _reap_checksums() -> None:
+    """The same for files without checksums."""
+    leases.take_from_the_dead(StoredFile.objects.unhashed())
+    due = StoredFile.objects.unhashed().filter(leases.free())
+    left = due.filter(Q(lease_expires_at__isnull=False) | Q(created_at__lte=Now() - _patience(CHECKSUMS)))
+    for pk in left.order_by("id").values_list("pk", flat=True)[:MAX_RINGS]:
+        ring(take_checksums, pk)
+
+
+def _patience(queue: str) -> timedelta:
+    """How long ago work must have come due for it to be likely that no doorbell of its own is on its way."""
+    return timedelta(seconds=PATIENCE_SECONDS if waiting(queue) else GRACE_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection as Numbers
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ from django.db.models.functions import Now
 from transfers import storage
 from transfers.doorbell import ring
 from transfers.errors import SinkError
-from transfers.models import ListJob, Upload
+from transfers.models import ListJob, StoredFile, Upload
 from transfers.models.upload import UploadState
 from transfers.tasks.tidying import tidy_zip
 from transfers.tasks.upload import remove_upload
@@ -41,8 +42,26 @@ def sweep() -> None:
         try:
             if orphans := place.sweep(_alive, ORPHAN_AGE_SECONDS):
                 log.info("orphans removed", uploads=orphans)
+            if orphans := place.sweep_made(_known, ORPHAN_AGE_SECONDS):
+                log.info("orphans removed", made=orphans)
         except SinkError as error:
             log.warning("storage not swept", code=error.code, error=error.message)
+
+
+def _known(locations: Numbers[str]) -> set[str]:
+    """Which of these are zips, or pieces of zips, whose jobs have not been tidied; a fenced worker may leave others."""
+    jobs = {location: _job_of(location) for location in locations}
+    named = [job for job in jobs.values() if job is not None]
+    untidied = set(ListJob.objects.exclude(location="").filter(pk__in=named).values_list("pk", flat=True))
+    zips = set(StoredFile.objects.filter(path__in=list(locations)).values_list("path", flat=True))
+    return {location for location, job in jobs.items() if job in untidied or location in zips}
+
+
+def _job_of(location: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(location.rpartition("/")[2].partition(".")[0])
+    except ValueError:
+        return None
 
 
 def _alive(numbers: Numbers[int]) -> set[int]:

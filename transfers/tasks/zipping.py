@@ -13,6 +13,7 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
+from django.db.models import Sum
 from django.db.models.functions import Coalesce, Now
 
 from transfers import leases, running, storage
@@ -24,17 +25,10 @@ from transfers.engine.plan import Plan, shared, whole
 from transfers.errors import CarryonError, Interrupted, Interruption, MemberError, SourceError, TransferError
 from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobDesired, ListJobKind
-from transfers.tasks.archives import (
-    MAX_MESSAGE_CHARACTERS,
-    Members,
-    check_items,
-    deflated_location,
-    fail_items,
-    failure_by,
-    file_source,
-    layout_of,
-)
+from transfers.tasks.archives import Members, deflated_location, entry_numbers, file_source, layout_of
+from transfers.tasks.checking import check_items, take_over_checksums
 from transfers.tasks.events import tell_list_job
+from transfers.tasks.failing import Doubts, fail_items
 from transfers.tasks.tidying import tidy
 
 log = structlog.get_logger(__name__)
@@ -45,6 +39,9 @@ CHECKSUMS_SECONDS = 0.5
 """How often it is looked whether the checksums of all files are known."""
 CHECKSUMS_PATIENCE_SECONDS = 3.0
 """How long a job keeps its thread for that: whoever takes the checksums needs one, too."""
+DOUBT_SECONDS = 2.0
+"""How long a file that could not be read is left alone before it is tried once more."""
+MAX_MESSAGE_CHARACTERS = 255
 MAX_FRUITLESS = 5
 """Attempts that end the same way before a job fails."""
 CONNECTIONS = 2
@@ -73,6 +70,10 @@ class _Zipping:
         self._reason: Interruption | None = None
         self._watch: Watch | None = None
         self._layout: Layout | None = None
+        self._deflating: DeflatedSource | None = None
+        self._compressed = 0
+        """Bytes of the files that are compressed by now, each counted once it is."""
+        self._doubts = Doubts(order)
         self._published = 0.0
         self._began_at = job.bytes_done
         self._ended = threading.Event()
@@ -106,35 +107,48 @@ class _Zipping:
     # The work
 
     def _work(self) -> None:
-        self._note(started_at=Coalesce("started_at", Now()), message="looking at the files")
-        if not self._all_proved():
-            self.job.hand_back(delay_seconds=CHECKSUMS_SECONDS, message="taking checksums")
+        self._note(started_at=Coalesce("started_at", Now()), message=self.job.message or "looking at the files")
+        if not self._looked():
+            if self._note(message="taking checksums") and self.job.hand_back(delay_seconds=CHECKSUMS_SECONDS):
+                tell_list_job(self.job)
             return
-        for item in list(self.order.items.to_compress()):
-            self._compress(item)
+        self._compress_all()
         while (layout := layout_of(self.order)).count and not self._made(layout):
             pass
         if self._complete(layout):
             tidy(self.job.pk)
 
-    def _all_proved(self) -> bool:
+    def _looked(self) -> bool:
         """Look at the files, for a moment, until the CRC-32 of each that is there is known; others take those."""
         patience = time.monotonic() + CHECKSUMS_PATIENCE_SECONDS
-        while True:
-            check_items(self.order, settings.ENVIRONMENT.order_max_bytes, job=self.job)
-            if not self.order.items.unproved().exists():
-                return True
+        while not (take_over_checksums(self.order, job=self.job, doubts=self._doubts) and self._look_at_all()):
             if time.monotonic() > patience:
                 return False
             self._ended.wait(CHECKSUMS_SECONDS)
             self._check()
+        return True
 
-    def _compress(self, item: OrderItem) -> None:
-        """Compress a file beforehand: how long it becomes says where all that come behind it lie."""
+    def _look_at_all(self) -> bool:
+        limit = settings.ENVIRONMENT.order_max_bytes
+        return check_items(self.order, limit, job=self.job, doubts=self._doubts)
+
+    def _compress_all(self) -> None:
+        """Compress beforehand what is to be: how long each file becomes says where all that come behind it lie."""
+        items = self.order.items.to_compress()
+        total = items.aggregate(size=Sum("size"))["size"] or 0
+        if total:
+            self._note(bytes_done=0, bytes_total=total + self.order.total_bytes)
+        for item in list(items):
+            while not self._compress(item):
+                pass
+            self._compressed += item.size
+
+    def _compress(self, item: OrderItem) -> bool:
+        """Compress a file, unless that is done or it fails; False when it is to be tried once more."""
         self._check()
         location = deflated_location(self.job, item)
         if item.deflated_size is not None and _is_there(location, item.deflated_size):
-            return
+            return True
         self._note(message=f"compressing {item.entry_name}"[:MAX_MESSAGE_CHARACTERS])
         plan = whole(None)
         with storage.of(location).sink(location, generation=item.crc32) as sink:
@@ -143,18 +157,22 @@ class _Zipping:
                 source = DeflatedSource(file_source(self.order, item), size=item.size, crc32=int(item.crc32, 16))
                 sink.begin(plan)
                 with self._watching(plan, sink) as watch:
+                    self._deflating = source
                     copy(source, sink, WholePlan(plan, {}), watch)
                     size = watch.moved
                 sink.complete(size)
             except SourceError as error:
                 sink.abort()
-                fail_items(self.order, failure_by(self.order, item.number, error), job=self.job)
-                return
+                return self._settle(item.number, error)
+            finally:
+                self._deflating = None
         OrderItem.objects.filter(pk=item.pk).update(deflated_size=size)
+        return True
 
     def _made(self, layout: Layout) -> bool:
-        """Copy the zip to its place; False when a file was lost on the way, so that it is to be laid out anew."""
-        job, members, plan = self.job, Members(self.order, self.job), shared(layout.size)
+        """Copy the zip to its place; False when a file failed on the way, so that this is to be done once more."""
+        job, plan = self.job, shared(layout.size)
+        members = Members(self.order, entry_numbers(self.order), job)
         known = job.multipart_upload_id if job.layout_validator == layout.validator else ""
         place = storage.of(job.location)
         with place.sink(job.location, generation=layout.validator, upload_id=known, content_type=ZIP_TYPE) as sink:
@@ -164,26 +182,35 @@ class _Zipping:
                 multipart_upload_id=sink.upload_id if isinstance(sink, storage.Begun) else "",
                 message="",
                 files_total=layout.count,
-                bytes_total=layout.size,
+                bytes_total=self._compressed + layout.size,
             )
             try:
                 self._copy(layout, members, sink, plan)
             except MemberError as error:
                 if error.number is None or error.cause is None:
                     raise
-                self._lost(members.number(error.number), error.cause)
-                check_items(self.order, settings.ENVIRONMENT.order_max_bytes, job=job)  # it may not be the only one
-                sink.abort()
+                if self._lose(members.number(error.number), error.cause):
+                    self._look_at_all()  # it may not be the only one
+                    sink.abort()
                 return False
             self._check()
             sink.complete(layout.size)
         return True
 
-    def _lost(self, number: int, error: SourceError) -> None:
-        """Fail the file whose bytes could not be had; what was only compressed for us is compressed again."""
+    def _lose(self, number: int, error: SourceError) -> bool:
+        """As `_settle`; what was only compressed for us is compressed again, by another attempt."""
         if self.order.items.filter(number=number, is_deflated=True).update(deflated_size=None):
             raise error
-        fail_items(self.order, failure_by(self.order, number, error), job=self.job)
+        return self._settle(number, error)
+
+    def _settle(self, number: int, error: SourceError) -> bool:
+        """Fail the file whose bytes could not be had; False when it is to be tried once more."""
+        failure = self._doubts.failure(number, error)
+        if failure is None:
+            self._ended.wait(DOUBT_SECONDS)
+            self._check()
+            return False
+        return fail_items(self.order, {number: failure}, job=self.job)
 
     def _copy(self, layout: Layout, members: Members, sink: Sink, plan: Plan) -> None:
         self._layout = layout
@@ -208,8 +235,8 @@ class _Zipping:
     def _complete(self, layout: Layout) -> bool:
         """running → completed: the zip, unless it would be empty, is among the user's files; whether it was ours."""
         with self._writing, transaction.atomic():
-            stored = self._stored(layout) if layout.count else None
             expires_at = Now() + timedelta(hours=settings.ENVIRONMENT.order_zip_expiry_hours)
+            stored = self._stored(layout, expires_at) if layout.count else None
             ours = self.job.mark_completed(
                 stored_file=stored,
                 expires_at=expires_at,
@@ -224,7 +251,8 @@ class _Zipping:
             tell_list_job(self.job)
         return ours
 
-    def _stored(self, layout: Layout) -> StoredFile:
+    def _stored(self, layout: Layout, expires_at: Any) -> StoredFile:
+        """The zip's row; its checksums, which would cost reading all of it, are put off until somebody wants them."""
         path = storage.of(self.job.location).path(self.job.location)
         return StoredFile.objects.create(
             owner_id=self.order.user_id,
@@ -234,6 +262,7 @@ class _Zipping:
             size=layout.size,
             modified_ns=path.stat().st_mtime_ns if path else 0,
             content_type=ZIP_TYPE,
+            lease_expires_at=expires_at,
         )
 
     # Its end
@@ -281,10 +310,13 @@ class _Zipping:
         return True
 
     def _progress(self) -> dict[str, Any]:
-        watch, layout = self._watch, self._layout
+        """What is told: bytes that were compressed, and then besides them those of the zip."""
+        watch, layout, deflating = self._watch, self._layout, self._deflating
+        if deflating is not None:
+            return {"bytes_done": self._compressed + deflating.taken}
         if watch is None or layout is None:
             return {}
-        return {"bytes_done": watch.moved, "files_done": layout.count_before(watch.frontier)}
+        return {"bytes_done": self._compressed + watch.moved, "files_done": layout.count_before(watch.frontier)}
 
     def _note(self, **facts: Any) -> bool:
         """Write this down, which renews the lease; whether it is still ours."""

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from transfers.errors import InvalidInputError, NoSuchJobError
-from transfers.models import DownloadList, ListJob
+from transfers.models import ListJob
 from transfers.models.list_job import LIVE, ListJobKind, ListJobState
 from transfers.serializers.lists import (
     AddRequestSerializer,
@@ -68,14 +68,14 @@ class ListsAPIView(APIView):
         if job.state != ListJobState.COMPLETED:
             return Response(told)
         if job.kind == ListJobKind.ADD:
-            return self.whole(lists.look(user=job.user))
+            return self.whole(job.user)
         return Response(shown_result(job, orders.summary(job=job)))
 
     @staticmethod
-    def whole(download_list: DownloadList) -> Response:
-        """The list, all of it."""
-        page = lists.page(user=download_list.user)
-        return Response(shown_list(download_list, page.file_ids))
+    def whole(owner: User) -> Response:
+        """The user's list, all of it."""
+        found, page = lists.look_at_page(user=owner)
+        return Response(shown_list(found, page.file_ids))
 
     def job(self, request: Request, job_id: str) -> ListJob:
         """The caller's job of this id."""
@@ -108,12 +108,12 @@ class DownloadListOfUserView(ListsAPIView):
         """Tell what is on the list: all of it, or with `pageSize` a page at a time."""
         asked = self.parsed(PageSerializer, request.query_params).validated_data
         owner = self.owner(request, userid)
-        found = lists.look(user=owner)
         page_size = asked.get("pageSize")
         token = asked.get("nextPageToken")
         if token is not None and (not token.isdecimal() or page_size is None):
             raise InvalidInputError({"nextPageToken": ["is not one that a page ended with"]})
-        page = lists.page(user=owner, after=min(int(token or 0), 2**63 - 1), page_size=page_size)
+        after = min(int(token or 0), 2**63 - 1)
+        found, page = lists.look_at_page(user=owner, after=after, page_size=page_size)
         told = Response(
             shown_list(found, page.file_ids, str(page.next_after) if page.next_after else ""),
             headers={"ETag": f'"{found.etag}"', "Cache-Control": "private, no-cache"},
@@ -160,7 +160,8 @@ class AddView(ListsAPIView):
         """Put one file on the list."""
         owner = self.owner(request, userid)
         file_id = self.parsed(AssociationSerializer, request.data).validated_data
-        return self.whole(lists.add(user=owner, file_id=file_id))
+        lists.add(user=owner, file_id=file_id)
+        return self.whole(owner)
 
 
 @described.remove
@@ -171,7 +172,8 @@ class RemoveView(ListsAPIView):
         """Take files off the list; what is not on it is not missed."""
         owner = self.owner(request, userid)
         file_ids = self.parsed(AssociationSerializer, request.data, many=True).validated_data
-        return self.whole(lists.remove(user=owner, file_ids=file_ids))
+        lists.remove(user=owner, file_ids=file_ids)
+        return self.whole(owner)
 
 
 @described.job

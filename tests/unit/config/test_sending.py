@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPResponse
 from io import FileIO
@@ -25,7 +25,7 @@ from config.direct import DirectProtocol
 from config.edge import Receive, Scope, Send, edge
 from config.sending import handing_over, sending
 from tests.origin import Certificate, self_signed
-from transfers.views.slices import FileSlices, SlicedResponse
+from transfers.views.slices import FileSlices, MadeSlices, SlicedResponse
 
 LARGE = 24 * 2**20
 """More than two turns, or than the system's buffers hold."""
@@ -56,6 +56,8 @@ class Server:
             unsized_bytes=2**20,
         )
         self.way = way
+        self.may_come = threading.Event()
+        self.being_made = 0
         options: dict[str, Any] = {"http": "httptools" if way == "chunks" else DirectProtocol}
         self.context: ssl.SSLContext | None = None
         if way == "tls":
@@ -97,10 +99,24 @@ class Server:
         if environ["PATH_INFO"] == "/plain":
             start_response("200 OK", [("Content-Length", "5")])
             return [b"plain"]
+        if environ["PATH_INFO"] == "/made":
+            size, number = map(int, environ["QUERY_STRING"].split("x"))
+            start_response("200 OK", [("Content-Length", str(size * number))])
+            return SlicedResponse(MadeSlices(self._made(size, number)))
         pieces = parsed(environ["QUERY_STRING"])
         slices = FileSlices(FileIO(environ["PATH_INFO"]), pieces)
         start_response("200 OK", [("Content-Length", str(sum(map(len, pieces))))])
         return SlicedResponse(slices)
+
+    def _made(self, size: int, number: int) -> Generator[bytes]:
+        """So many pieces of that size, once they may come."""
+        self.being_made += 1
+        self.may_come.wait(TIMEOUT_SECONDS)
+        try:
+            for _ in range(number):
+                yield bytes(size)
+        finally:
+            self.being_made -= 1
 
 
 async def unreachable(scope: Scope, receive: Receive, send: Send) -> None:
@@ -313,6 +329,28 @@ def test_nobody_waits_for_ever_for_a_client_that_takes_nothing(
             assert chunk
             taken += len(chunk)
     wait_for(lambda: not open_files(large))
+
+
+def test_what_waits_for_a_store_holds_up_nobody_who_takes_a_file(server: Server, large: Path) -> None:
+    with ExitStack() as connections:
+        waiting = [connections.enter_context(server.connect()) for _ in range(12)]
+        for connection in waiting:
+            connection.sendall(b"GET /made?5x1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for(lambda: server.being_made == 12)
+        with server.connect() as connection:
+            connection.sendall(request(large))
+            assert answer(connection) == expected(large, QUERIES["whole"])
+        server.may_come.set()
+        assert [answer(each) for each in waiting] == [bytes(5)] * 12
+
+
+def test_who_takes_nothing_of_what_is_made_is_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending_module, "STALL_SECONDS", 0.5)
+    server.may_come.set()
+    with server.connect(2**14) as stalled:
+        stalled.sendall(f"GET /made?{2**18}x400 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        wait_for(lambda: server.being_made == 1)
+        wait_for(lambda: server.being_made == 0)
 
 
 def test_a_server_that_leaves_closes_everything(direct: Server, large: Path) -> None:

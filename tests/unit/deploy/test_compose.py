@@ -32,7 +32,7 @@ KNOWN = {  # to 1.29 as to 2: https://github.com/compose-spec/compose-spec/blob/
     *("stop_signal", "stop_grace_period", "read_only", "cap_drop", "security_opt", "restart", "logging"),
 }
 ONE_SHOT = {"migrate", "s3-bucket"}
-OURS = {"migrate", "web", "worker", "beat", "s3-bucket"}
+OURS = {"migrate", "web", "worker", "worker-cpu", "beat", "s3-bucket"}
 """What runs the image whose user the Dockerfile sets."""
 ASKED = re.compile(r"\$\{(\w+):\?[^}]+\}")
 MAKE_SECRETS = REPOSITORY / "deploy" / "make-secrets"
@@ -83,9 +83,9 @@ def test_images_are_pinned_and_ports_are_for_this_machine_alone(name: str) -> No
 
 
 def test_a_worker_has_the_time_to_drain_and_all_run_the_supervisors_programs() -> None:
-    for name in ("worker", "beat"):
+    for name in ("worker", "worker-cpu", "beat"):
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= DRAIN_SECONDS + 5
-    commands = {SERVICES[name]["command"][0] for name in ("migrate", "web", "worker", "beat")}
+    commands = {SERVICES[name]["command"][0] for name in ("migrate", "web", "worker", "worker-cpu", "beat")}
     assert commands == set(NAMES)
 
 

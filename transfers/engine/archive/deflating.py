@@ -25,6 +25,8 @@ class DeflatedSource:
         self._source = source
         self._expected_size = size
         self._expected_crc32 = crc32
+        self.taken = 0
+        """Bytes that have gone in so far."""
         self.size: int | None = None
         """Bytes that went in; None until all of them have."""
         self.crc32: int | None = None
@@ -41,6 +43,7 @@ class DeflatedSource:
         if offset or end is not None:
             raise SourceProtocolError("a file that is deflated as it is read has no ranges")
         self.size = self.crc32 = None
+        self.taken = 0
         with self._source.open(0, None) as reader:
             yield _DeflatingReader(self, reader)
 
@@ -81,6 +84,6 @@ class _DeflatingReader:
             self._source.ended(self._size, self._crc32)
             self._ended = True
             return self._deflating.flush()
-        self._size += count
+        self._size = self._source.taken = self._size + count
         self._crc32 = zlib.crc32(self._chunk[:count], self._crc32)
         return self._deflating.compress(self._chunk[:count])

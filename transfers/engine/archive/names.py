@@ -14,8 +14,9 @@ _MAX_NUMBER_BYTES = len(" (99999999)")
 _MAX_SUFFIX_BYTES = 32
 """A longer one is no extension, and is cut like the rest of the name."""
 _PLACEHOLDER = "_"
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\<>:"|?*]')
-"""Controls, what separates folders somewhere, what is no character, and what Windows keeps for itself."""
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff/\\<>:"|?*]')
+"""Controls, those of the direction of writing too (they would have `exe.png` read where there is `gnp.exe`), what
+separates folders somewhere, what is no character, and what Windows keeps for itself."""
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE | re.DOTALL)
 """What Windows takes for a device, with any extension (docs: Naming Files, Paths, and Namespaces)."""
 _NOWHERE = ("", ".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,17 @@ from stat import S_ISREG
 from transfers.engine.base import CHUNK_BYTES, Reader, SourceInfo, Validator, ValidatorKind
 from transfers.engine.local.disk import write_all
 from transfers.engine.local.moving import move_in_kernel
-from transfers.errors import SourceChangedError, SourceGoneError, SourceInterruptedError, SourceRefusedError
+from transfers.errors import (
+    SourceChangedError,
+    SourceError,
+    SourceGoneError,
+    SourceInterruptedError,
+    SourceRefusedError,
+)
+
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
+"""What no second look makes better; anything else (too many open files, a disk that is away) passes."""
 
 
 class LocalSource:
@@ -40,8 +51,7 @@ class LocalSource:
         try:
             fileno = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            kind = SourceGoneError if isinstance(error, FileNotFoundError) else SourceRefusedError
-            raise kind(f"{self._path.name}: {error.strerror}") from error
+            raise _meaning(error)(f"{self._path.name}: {error.strerror}") from error
         try:
             if not S_ISREG(os.fstat(fileno).st_mode):
                 raise SourceRefusedError(f"{self._path.name}: not a regular file")
@@ -52,6 +62,12 @@ class LocalSource:
     def _check(self, fileno: int) -> None:
         if self._validator is not None and _validator(fileno) != self._validator:
             raise SourceChangedError(f"{self._path.name} was changed while it was read")
+
+
+def _meaning(error: OSError) -> type[SourceError]:
+    if error.errno in _GONE:
+        return SourceGoneError
+    return SourceRefusedError if error.errno in _REFUSED else SourceInterruptedError
 
 
 def _validator(fileno: int) -> Validator:

@@ -9,6 +9,7 @@ from config.settings.environment import Environment
 from config.supervisor import programs
 from config.supervisor.errors import StartError
 from config.supervisor.run_folder import RunFolder
+from transfers.doorbell import EVERY_WORKER, QUEUES
 
 
 @pytest.fixture
@@ -39,16 +40,22 @@ def test_workers_have_names_and_threads(environment: Environment, tmp_path: Path
     assert program.name == "worker-2"
     assert "worker-2@%h" in program.command
     assert program.command[program.command.index("--concurrency") + 1] == "3"
-    assert program.environment == {"A": "b", "CARRYON_READY_FILE": str(tmp_path / "worker-2.ready")}
+    ready_file = str(tmp_path / "worker-2.ready")
+    assert program.environment == {"A": "b", "CARRYON_READY_FILE": ready_file, "CARRYON_WORKER_KIND": "worker"}
 
 
-def test_housekeeping_does_not_wait_for_transfers(environment: Environment, tmp_path: Path) -> None:
+def test_neither_zips_nor_housekeeping_wait_for_transfers(environment: Environment, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    worker, beat = (
-        program.command for program in (programs.worker(1, environment, folder, {}), programs.beat(folder, {}))
+    served = (
+        programs.worker(1, environment, folder, {}),
+        programs.worker_cpu(environment, folder, {}),
+        programs.beat(folder, {}),
     )
-    queues = [set(command[command.index("--queues") + 1].split(",")) for command in (worker, beat)]
-    assert queues == [{"transfers", "every-worker"}, {"housekeeping"}]
+    worker, cpu, beat = (program.command for program in served)
+    queues = [set(command[command.index("--queues") + 1].split(",")) for command in (worker, cpu, beat)]
+    assert queues == [{"transfers", "every-worker"}, {"lists", "checksums"}, {"housekeeping"}]
+    assert set().union(*queues) - {EVERY_WORKER} == set(QUEUES), "somebody serves each"
+    assert served[1].environment["CARRYON_WORKER_KIND"] == "worker-cpu"
     assert beat[beat.index("--schedule") + 1] == str(folder.schedule)
     assert "--beat" not in beat  # it would fork, and leave that process behind when it is killed
 

@@ -227,7 +227,7 @@ export class Picked {
   /** What keeps the order from ever becoming a zip, in words; an order that is made could only be looked at. */
   #obstacle() {
     if (!find("zip-name").value.trim()) return "The zip needs a name.";
-    const bytes = this.#ticked.size ? (this.#bytesOf(this.#ticked) ?? 0) : 0;
+    const bytes = this.#bytesOf([...this.#ticked].filter((id) => this.#files.has(id))); // what is gone takes no room
     const isOver = this.#ticked.size ? bytes > this.#limit : this.#isOver;
     const told = this.#ticked.size ? `What is ticked has ${size(bytes)}` : `The list has ${megabytes(this.#numbers.totalSizeMB)}`;
     return isOver ? `${told}, and one zip may have ${size(this.#limit)}: tick fewer files.` : "";
