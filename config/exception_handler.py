@@ -98,6 +98,7 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.SinkError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IncompleteFileError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutOfSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.OverQuotaError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.FolderUnusableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
