@@ -108,7 +108,8 @@ def _of_downloads(downloads: models.QuerySet[Download]) -> int:
     taken_up = Exists(Download.objects.live().filter(save_path=OuterRef("save_path")))
     whole = Exists(StoredFile.objects.kept().filter(path=OuterRef("save_path")))
     places = left.filter(~taken_up, ~whole).order_by().values("save_path").annotate(most=Max("bytes_done"))
-    return at_work + sum(row["most"] for row in places)
+    kept: int = sum(row["most"] for row in places)
+    return at_work + kept
 
 
 def _sum(rows: models.QuerySet[models.Model] | models.QuerySet[Download], value: models.Expression | F) -> int:

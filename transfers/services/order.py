@@ -114,6 +114,9 @@ def start(*, order: Order) -> ListJob:
     check_size(order=order)
     with quotas.held(order.user_id), transaction.atomic():
         locked(order.user_id)  # whoever starts it besides waits; so does who looks at its files without a job
+        rows = Order.objects.select_for_update(no_key=True).filter(pk=order.pk)
+        if rows.values_list("pk", flat=True).first() is None:  # what is old may be forgotten just now
+            raise NoSuchOrderError("There is no such order.")
         found = order.jobs.standing().select_related("stored_file").first()
         if found is None:
             return _new_job(order)
