@@ -229,7 +229,7 @@ class Environment(BaseSettings):
         15, description="How long it may not then, and how long a wrong password is remembered, in minutes."
     )
     rate_limit_login: RateLimit = Field(
-        "20/min", description="Passwords one address may have looked at, such as 20/min; off: any number."
+        "30/min", description="Passwords one address may have looked at, such as 30/min; off: any number."
     )
     rate_limit_anonymous: RateLimit = Field(
         "600/min", description="Requests of nobody that one address may make to the API, such as 600/min; off."
