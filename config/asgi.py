@@ -33,5 +33,6 @@ _edge = edge(
     bulk=lending(_bridged(reading_directly(cast("Any", django_application)), settings.ENVIRONMENT.upload_threads)),
     websocket=websocket_authentication(routed(websocket_urlpatterns)),
     unsized_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+    trusted_proxies=settings.ENVIRONMENT.trusted_proxies,
 )
 application = Watch(answering(_edge))

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 
+from config.addresses import Network, client_of
 from config.exception_handler import problem, worded
 from transfers.errors import Problem
 
@@ -48,12 +49,19 @@ class CutOffError(ConnectionError):
     """The body ended before the client said it would; an OSError, as Django expects of a body that fails."""
 
 
-def edge(*, http: Application, bulk: Application, websocket: Application, unsized_bytes: int) -> Application:
+def edge(
+    *,
+    http: Application,
+    bulk: Application,
+    websocket: Application,
+    unsized_bytes: int,
+    trusted_proxies: Sequence[Network] = (),
+) -> Application:
     """Join the applications behind one port.
 
     A body of up to `unsized_bytes` is awaited before a thread is taken, unless the client would first be told whether
     it is wanted. A larger one must come with a Content-Length, and not to a page. `bulk` takes those that may bring a
-    file, awaits none of them, and holds a thread for each.
+    file, awaits none of them, and holds a thread for each. All of them see the client that the trusted proxies name.
     """
     applications = _ByBody(http, bulk, unsized_bytes)
 
@@ -65,6 +73,7 @@ def edge(*, http: Application, bulk: Application, websocket: Application, unsize
             await _livez(scope["method"], send)
             return
         scope["headers"] = passable(scope["headers"])
+        scope["client"] = client_of(scope.get("client"), scope["headers"], trusted_proxies)
         if scope["type"] == "websocket":
             await websocket(scope, receive, send)
         else:

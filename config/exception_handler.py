@@ -22,7 +22,7 @@ from django.views import defaults
 from rest_framework import exceptions as api_exceptions
 from rest_framework.response import Response
 
-from config import tracing
+from config import throttles, tracing
 from tasks_api import envelope as tasks_envelope
 from transfers import errors
 from transfers.errors import Envelope, Problem
@@ -100,6 +100,7 @@ STATUSES: Mapping[type[errors.CarryonError], HTTPStatus] = {
     errors.SinkError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IncompleteFileError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutOfSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.OverQuotaError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.FolderUnusableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -160,6 +161,8 @@ FOREIGN: tuple[tuple[tuple[type[Exception], ...], HTTPStatus, str, str], ...] = 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     """Answer for a view of the API, in its own envelope and, where an old client needs it, its own status."""
     problem = problem_of(exc)
+    if problem.status == HTTPStatus.UNAUTHORIZED and (too_often := throttles.refused_unknown(context["request"])):
+        exc, problem = too_often, problem_of(too_often)
     if problem.status in OUR_FAULT:
         tell(exc, problem, tracing.view_of(context["request"].resolver_match))
     view = context["view"]

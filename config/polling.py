@@ -27,7 +27,7 @@ def polling(http: Application) -> Application:
     notes = _Notes()
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "GET" and scope["path"].startswith(POLLED):
+        if scope["method"] == "GET" and scope["path"].startswith(POLLED) and not _for_another_origin(scope["headers"]):
             scope[polls.KEY] = key = polls.note_key(scope["raw_path"], scope["query_string"], scope["headers"])
             known = _known(scope["headers"])
             etag = await notes.standing(key) if known else None
@@ -37,6 +37,11 @@ def polling(http: Application) -> Application:
         await http(scope, receive, send)
 
     return answering
+
+
+def _for_another_origin(headers: Headers) -> bool:
+    """Whether a page of another origin asks, which Django has to tell that it may read the answer."""
+    return bool(settings.CORS_ALLOWED_ORIGINS) and any(name == b"origin" for name, _ in headers)
 
 
 def _known(headers: Headers) -> list[str]:

@@ -56,6 +56,7 @@ CarryonError
     └── SinkError                   our own side failed
         ├── IncompleteFileError         a file was to appear that is not whole
         ├── OutOfSpaceError             no space, or over the quota of the file system
+        ├── OverQuotaError              the file is more than its user may have here
         └── FolderUnusableError         the folder is missing, forbidden or not ours
 """
 
@@ -476,6 +477,12 @@ class OutOfSpaceError(SinkError):
 
     code = "out_of_space"
     is_for_all = True
+
+
+class OverQuotaError(SinkError):
+    """The bytes are more than their user may have here."""
+
+    code = "over_quota"
 
 
 class FolderUnusableError(SinkError):

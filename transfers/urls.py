@@ -22,7 +22,7 @@ from transfers.views.orders import (
     OrderView,
 )
 from transfers.views.pages import ListPage, LoginPage, LogoutPage, UploadPage
-from transfers.views.stored_file import StoredFileDetailView, StoredFileListView
+from transfers.views.stored_file import StoredFileDetailView, StoredFileListView, UsageView
 from transfers.views.upload import UploadDetailView, UploadPartAddressView, UploadPartView, UploadView
 from transfers.views.zip import ZipView
 
@@ -49,6 +49,7 @@ urlpatterns = [
     re_path(r"^api/file/download/check/?$", DownloadCheckView.as_view(), name="download-check"),
     re_path(rf"^api/file/download/{_UUID}/?$", DownloadDetailView.as_view(), name="download-detail"),
     re_path(r"^files/?$", StoredFileListView.as_view(), name="stored-file-list"),
+    re_path(r"^files/usage/?$", UsageView.as_view(), name="usage"),
     re_path(rf"{_FILE}/?$", StoredFileDetailView.as_view(), name="stored-file-detail"),
     re_path(rf"{_FILE}/content/?$", ContentView.as_view(), name="stored-file-content"),
     re_path(r"^entity/children/?$", ChildrenView.as_view(), name="children"),

@@ -112,7 +112,11 @@ def arguments() -> argparse.Namespace:
 def running(folder: Path, size: int, database: str) -> Iterator[Server]:
     """Start the web process as the supervisor does, on a full table, with a broker; leave nothing of it in the end."""
     folder.mkdir()
-    variables = {"DJANGO_SETTINGS_MODULE": "benchmarks.tasks.settings", "LOG_LEVEL": "WARNING"}
+    variables = {
+        "DJANGO_SETTINGS_MODULE": "benchmarks.tasks.settings",
+        "LOG_LEVEL": "WARNING",
+        "RATE_LIMIT_REQUESTS": "off",
+    }
     with ExitStack() as stack:
         if database == "PostgreSQL":
             variables |= {"DATABASE_URL": stack.enter_context(running_postgres()), "SECRET_KEY": secrets.token_hex(32)}

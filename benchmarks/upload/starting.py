@@ -27,7 +27,7 @@ def started(root: Path, peers: Path, source: Source) -> Iterator[list[Contender]
 
 
 def _carryon(stack: ExitStack, root: Path, source: Source) -> list[Contender]:
-    service = stack.enter_context(running_service(root / "carryon", LOG_LEVEL="WARNING"))
+    service = stack.enter_context(running_service(root / "carryon", LOG_LEVEL="WARNING", RATE_LIMIT_START="off"))
     service.wait_until_ready()
     port, token, pids = int(service.url.rpartition(":")[2]), service.told("token"), service.pids()
     told = {"token": token, "worker": pids["worker-1"]}

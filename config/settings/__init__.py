@@ -40,6 +40,30 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SESSION_COOKIE_HTTPONLY = True
 SESSION_ENGINE = "config.sessions"
 X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+AXES_FAILURE_LIMIT = ENVIRONMENT.login_failures
+AXES_COOLOFF_TIME = timedelta(minutes=ENVIRONMENT.login_lockout_minutes)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else one who keeps trying keeps the user out for ever
+AXES_CLIENT_IP_CALLABLE = "config.login.client_address"
+AXES_CLIENT_STR_CALLABLE = "config.login.client_words"
+AXES_LOCKOUT_CALLABLE = "config.login.locked_out"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+CORS_ALLOWED_ORIGINS = ENVIRONMENT.cors_allowed_origins
+CORS_URLS_REGEX = r"^/(?!(?:admin|login|logout|upload|list|static)(?:/|$))"
+CORS_ALLOW_CREDENTIALS = False  # cookies are never taken from another site (`config/origins.py`)
+CORS_ALLOW_HEADERS = [
+    *("accept", "accept-language", "authorization", "content-type", "x-access-token", "token", "http_token"),
+    *("range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"),
+    *("prefer", "x-request-id"),
+]
+CORS_EXPOSE_HEADERS = [
+    *("ETag", "Last-Modified", "Content-Range", "Content-Disposition", "Content-Length", "Accept-Ranges"),
+    *("Retry-After", "Location", "Preference-Applied", "Deprecation", "X-Errors", "X-Request-ID", "WWW-Authenticate"),
+]
 
 # What is installed -----------------------------------------------------------------------------------------------
 
@@ -57,6 +81,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "channels",
+    "axes",
+    "corsheaders",
     "transfers",
     "tasks_api",
     "sync",
@@ -65,12 +91,16 @@ MIDDLEWARE = [
     "config.watching.noting_view",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.headers.policing",
+    *(["corsheaders.middleware.CorsMiddleware"] if ENVIRONMENT.cors_allowed_origins else []),
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.login.PacedLogin",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -89,6 +119,7 @@ TEMPLATES = [
         },
     }
 ]
+AUTHENTICATION_BACKENDS = ["config.login.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -188,6 +219,14 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": ENVIRONMENT.sweep_seconds,
         "options": {"queue": "housekeeping"},
     },
+    **{
+        f"forget-{app}": {
+            "task": f"{app}.forget",
+            "schedule": ENVIRONMENT.sweep_seconds,
+            "options": {"queue": "housekeeping"},
+        }
+        for app in ("transfers", "sync", "tasks_api", "config")
+    },
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENVIRONMENT.run_dir / "beat-schedule")
 
@@ -200,6 +239,8 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["config.throttles.Throttle"],
+    "NUM_PROXIES": 0,  # the edge has put the client's own address in the peer's place
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["config.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -330,6 +371,11 @@ UNFOLD = {
                     {"title": "Users", "icon": "person", "link": reverse_lazy("admin:auth_user_changelist")},
                     {"title": "Groups", "icon": "group", "link": reverse_lazy("admin:auth_group_changelist")},
                     {"title": "API tokens", "icon": "key", "link": reverse_lazy("admin:knox_authtoken_changelist")},
+                    {
+                        "title": "Wrong passwords",
+                        "icon": "lock_clock",
+                        "link": reverse_lazy("admin:axes_accessattempt_changelist"),
+                    },
                 ],
             },
         ]

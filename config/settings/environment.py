@@ -5,6 +5,7 @@ Each can be read from a file instead: `SECRET_KEY_FILE=/run/secrets/key` in plac
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import secrets
@@ -27,6 +28,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.addresses import Network
+from config.rates import Rate
 from config.settings.files import FileSource, Unreadable
 from transfers.engine.netguard import Allowance
 
@@ -44,6 +47,22 @@ def _split(value: object) -> object:
 
 def _host_or_network(value: str) -> str:
     Allowance.parse([value])
+    return value
+
+
+def _network(value: object) -> object:
+    return ipaddress.ip_network(value) if isinstance(value, str) else value
+
+
+def _rate(value: str) -> str:
+    Rate.parse(value)
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = _url(value, "http", "https")
+    if not parts.hostname or value != f"{parts.scheme}://{parts.netloc}".lower() or parts.username:
+        raise ValueError("must be an origin: scheme, host and port alone, in lower case, like https://app.example")
     return value
 
 
@@ -134,6 +153,10 @@ def _paths(value: object) -> object:
 Paths = Annotated[list[Path], NoDecode, BeforeValidator(_paths)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 HostsAndNetworks = Annotated[list[Annotated[str, AfterValidator(_host_or_network)]], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[list[Annotated[Network, BeforeValidator(_network)]], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_split)]
+RateLimit = Annotated[str, AfterValidator(_rate)]
+Days = Annotated[float, Field(ge=0)]
 JsonObject = Annotated[dict[str, str], NoDecode, BeforeValidator(_json_object)]
 Folder = Annotated[Path, AfterValidator(_folder)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -195,6 +218,37 @@ class Environment(BaseSettings):
         "", description="Bearer token that /metrics asks for; unset, it answers programs on this machine alone."
     )
 
+    trusted_proxies: Networks = Field(
+        default_factory=list,
+        description=(
+            "Addresses and CIDRs, comma-separated, of the proxies in front that X-Forwarded-For is believed of;"
+            " name them exactly, for whoever else lies in them may pass for anybody."
+        ),
+    )
+    login_failures: Count = Field(
+        10, description="Wrong passwords for one user from one address until it may not log in there for a while."
+    )
+    login_lockout_minutes: Annotated[float, Field(gt=0)] = Field(
+        15, description="How long it may not then, and how long a wrong password is remembered, in minutes."
+    )
+    rate_limit_login: RateLimit = Field(
+        "30/min", description="Passwords one address may have looked at, such as 30/min; off: any number."
+    )
+    rate_limit_anonymous: RateLimit = Field(
+        "600/min", description="Requests of nobody that one address may make to the API, such as 600/min; off."
+    )
+    rate_limit_start: RateLimit = Field(
+        "6000/min", description="Uploads, downloads, orders, syncs and tasks one user may begin, such as 6000/min; off."
+    )
+    rate_limit_requests: RateLimit = Field(
+        "30000/min",
+        description="Other requests of one user to the API, such as 30000/min; off. Pieces of files do not count.",
+    )
+    cors_allowed_origins: Origins = Field(
+        default_factory=list,
+        description="Origins, comma-separated, whose pages may use the API with a token; https://app.example, say.",
+    )
+
     lease_seconds: Seconds = Field(20, description="How long a worker that died keeps its work from others.")
     heartbeat_seconds: Seconds = Field(
         0.5, description="How often a worker renews its lease and looks for a wish to stop."
@@ -254,6 +308,30 @@ class Environment(BaseSettings):
     upload_threads: Count = Field(256, description="Parts that the web process receives at once.")
     user_quota_bytes: Count | None = Field(None, description="Bytes one user may have here; unset is unlimited.")
     sweep_seconds: Seconds = Field(600, description="How often it is looked for what nobody needs any more.")
+    download_history_days: Days = Field(
+        0,
+        description="How long an ended download of which nothing is here any more is remembered, in days; 0: for ever.",
+    )
+    upload_history_days: Days = Field(
+        0, description="How long a completed upload is remembered, its file apart, in days; 0: for ever."
+    )
+    order_history_days: Days = Field(
+        0, description="How long an order without a zip is remembered, from when it was made, in days; 0: for ever."
+    )
+    list_job_history_days: Days = Field(
+        30, description="How long an ended job that added files to a list is remembered, in days; 0: for ever."
+    )
+    sync_history_days: Days = Field(
+        365,
+        description="How long ended syncs, but a case's last, are remembered, in days; 0: for ever.",
+    )
+    task_history_days: Days = Field(
+        0, description="How long an ended download task is remembered, in days; 0: for ever."
+    )
+    token_history_days: Days = Field(
+        30, description="How long an expired API token is still listed in the admin, in days; 0: for ever."
+    )
+    audit_log_days: Days = Field(0, description="How long the admin remembers who did what, in days; 0: for ever.")
     order_max_bytes: Count = Field(2 * 2**30, description="Bytes that the files of one order's zip may have.")
     order_zip_expiry_hours: Annotated[float, Field(gt=0)] = Field(
         168, description="How long an order's zip is kept, in hours."

@@ -19,6 +19,8 @@ from transfers.paging import Pages
 class CaseListView(APIView):
     """The caller's cases."""
 
+    throttle_scope = "starts"
+
     def get(self, request: Request) -> Response:
         """List the caller's cases, newest first."""
         pages = Pages()

@@ -25,6 +25,8 @@ JSON = "application/json"
 class SyncView(SyncAPIView):
     """Syncs of cases."""
 
+    throttle_scope = "starts"
+
     def post(self, request: Request) -> Response:
         """Accept a sync of a case; a worker does it."""
         serializer = SyncRequestSerializer(data=request.data)

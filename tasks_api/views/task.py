@@ -84,6 +84,8 @@ class TaskDetailView(TaskAPIView):
 class PublicUploadListView(TaskListView):
     """Uploads of public blocks."""
 
+    throttle_scope = "starts"
+
     kind = PublicUpload
 
     def post(self, request: Request) -> Response:
@@ -141,6 +143,8 @@ class DownloadDetailView(TaskDetailView):
 @described.new_download
 class NewDownloadView(TaskAPIView):
     """Where downloads begin: by GET, as the source has it, or by POST."""
+
+    throttle_scope = "starts"
 
     kind = DownloadTask
     shown = DownloadTaskSerializer

@@ -25,7 +25,7 @@ _USER = "from django.contrib.auth.models import User; User.objects.create_user({
 @pytest.fixture(scope="session")
 def carryon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carryon]:
     """A service with a user who is not staff and has a password."""
-    limits = {"UPLOAD_MAX_BYTES": str(MAX_BYTES), "ORDER_MAX_BYTES": str(ORDER_MAX_BYTES)}
+    limits = {"UPLOAD_MAX_BYTES": str(MAX_BYTES), "ORDER_MAX_BYTES": str(ORDER_MAX_BYTES), "RATE_LIMIT_LOGIN": "off"}
     with running_carryon(tmp_path_factory.mktemp("carryon"), **limits) as running:
         manage(
             running.data_dir, "shell", "-v", "0", "-c", _USER.format(name=NAME, password=PASSWORD), **running.variables

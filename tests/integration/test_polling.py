@@ -18,6 +18,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
+from django.http import HttpRequest
 from django.test import Client
 from knox.models import AuthToken
 
@@ -424,7 +425,7 @@ def test_what_becomes_of_a_user_or_a_token_is_asked_for_again(
 def test_a_login_costs_nobody_a_note(noted: Callable[..., Scope], ann: User) -> None:
     scope = noted()
     _issue(ann)
-    user_logged_in.send(sender=User, request=None, user=ann)
+    user_logged_in.send(sender=User, request=HttpRequest(), user=ann)
     User.objects.create_user("bob")
     assert status(scope) == 304
 

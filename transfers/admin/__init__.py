@@ -4,6 +4,7 @@ from transfers.admin.account import GroupAdmin, UserAdmin
 from transfers.admin.download import DownloadAdmin
 from transfers.admin.download_list import DownloadListAdmin
 from transfers.admin.list_job import ListJobAdmin
+from transfers.admin.login_failure import LoginFailureAdmin
 from transfers.admin.order import OrderAdmin
 from transfers.admin.stored_file import StoredFileAdmin
 from transfers.admin.token import TokenAdmin
@@ -14,6 +15,7 @@ __all__ = [
     "DownloadListAdmin",
     "GroupAdmin",
     "ListJobAdmin",
+    "LoginFailureAdmin",
     "OrderAdmin",
     "StoredFileAdmin",
     "TokenAdmin",

@@ -12,13 +12,26 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 from knox.settings import CONSTANTS
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, StackedInline
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from transfers.admin import wording
+from transfers.models import Quota
+from transfers.services import stored_file as files
 
 _DIGEST = re.compile(rf"\b([0-9a-f]{{8}})[0-9a-f]{{{CONSTANTS.DIGEST_LENGTH - 8}}}\b")
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+
+
+class QuotaInline(StackedInline):
+    """The user's own limit, if there is one."""
+
+    model = Quota
+    extra = 0
+    verbose_name_plural = "Quota of the user's own, in place of USER_QUOTA_BYTES"
 
 
 @admin.register(User)
@@ -29,6 +42,20 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  #
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_active", "is_staff", "last_login")
+    readonly_fields = ("takes",)
+    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), ("Storage", {"fields": ("takes",)}))
+    inlines = (QuotaInline,)
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
+        """A user that is not there yet has none."""
+        return super().get_inlines(request, obj) if obj else ()
+
+    @display(description="takes")
+    def takes(self, user: User) -> str:
+        """What the user takes of the storage, of what may be taken."""
+        limit, usage = files.usage(user=user)
+        of = "unlimited" if limit is None else f"of {wording.exact_size(limit)}"
+        return f"{wording.exact_size(usage.total)} {of}"
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

@@ -6,6 +6,7 @@ from transfers.models.download_list import DownloadList, ListItem
 from transfers.models.download_part import DownloadPart
 from transfers.models.list_job import ListJob
 from transfers.models.order import Order, OrderItem
+from transfers.models.quota import Quota
 from transfers.models.stored_file import StoredFile
 from transfers.models.upload import Upload
 
@@ -18,6 +19,7 @@ __all__ = [
     "ListJob",
     "Order",
     "OrderItem",
+    "Quota",
     "StoredFile",
     "Upload",
 ]

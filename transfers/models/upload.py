@@ -123,9 +123,9 @@ class Upload(models.Model):
 
     # The guarded moves: each False when the upload is not where the move begins.
 
-    def mark_completing(self, parts: dict[str, str]) -> bool:
+    def mark_completing(self, parts: dict[str, str], **facts: Any) -> bool:
         """open → completing: it is to become the file of these parts, MD5s by number."""
-        return self._move((UploadState.OPEN,), state=UploadState.COMPLETING, parts=parts)
+        return self._move((UploadState.OPEN,), state=UploadState.COMPLETING, parts=parts, **facts)
 
     def mark_open(self) -> bool:
         """completing → open: the parts were others after all."""

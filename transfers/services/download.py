@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from transfers import folders, progress
+from transfers import folders, progress, quotas
 from transfers.doorbell import ring
 from transfers.engine.local import PART_SUFFIX, numbered
 from transfers.engine.redaction import redacted, without_credentials
@@ -60,11 +60,11 @@ def start(*, user: AbstractBaseUser, request: DownloadRequest) -> Download:
     """Have the file fetched, going on from what is here of it.
 
     AlreadyDownloadingError when it is being fetched, or another live download writes the same file;
-    InvalidInputError for a folder outside the caller's.
+    InvalidInputError for a folder outside the caller's; QuotaExceededError when the caller has no room for it.
     """
     folder = folders.resolve(request.output_folder)
     try:
-        with transaction.atomic():
+        with quotas.held(user.pk), transaction.atomic():
             download = _named(user, request, folder).select_for_update().first() or _new(user, request, folder)
             if download.live:
                 raise AlreadyDownloadingError("it is being downloaded already")
@@ -180,6 +180,7 @@ def _new(user: AbstractBaseUser, request: DownloadRequest, folder: Path) -> Down
 def _queue(download: Download, request: DownloadRequest, folder: Path) -> None:
     """Ended or new → queued, with what is known of the file kept and what is known of the last run forgotten."""
     _place(download, folder, folders.safe_name(request.bare_url))
+    quotas.require(download.user_id, quotas.needed_by(download, download.size), beside=download)
     if download.state == DownloadState.COMPLETED:
         download.bytes_fetched = download.high_water = 0
         download.requested_at = Now()

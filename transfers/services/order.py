@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from transfers import progress, storage
+from transfers import progress, quotas, storage
 from transfers.doorbell import ring
 from transfers.engine.archive import EntryNames, Method, method_for
 from transfers.errors import (
@@ -120,12 +120,18 @@ def history(*, user: User, before: Order | None = None, page_size: int) -> Order
 
 
 def start(*, order: Order) -> ListJob:
-    """Have the order zipped; one that is, or is being, gives the same job. OrderTooLargeError when it may not be."""
+    """Have the order zipped; one that is, or is being, gives the same job.
+
+    OrderTooLargeError when it may not be, QuotaExceededError when its owner has no room for the zip.
+    """
     check_size(order=order)
     made = order.jobs.filter(state=ListJobState.COMPLETED).select_related("stored_file").first()
     gone = made.pk if made is not None and not has_zip(made) else None
-    with transaction.atomic():
+    with quotas.held(order.user_id), transaction.atomic():
         locked(order.user_id)  # whoever starts it besides waits; so does who looks at its files without a job
+        rows = Order.objects.select_for_update(no_key=True).filter(pk=order.pk)
+        if rows.values_list("pk", flat=True).first() is None:  # what is old may be forgotten just now
+            raise NoSuchOrderError("There is no such order.")
         found = order.jobs.standing().first()
         if found is None:
             return _new_job(order)
@@ -244,6 +250,7 @@ def _describe(item: OrderItem, file: StoredFile | None, listed_size: int, names:
 
 
 def _new_job(order: Order) -> ListJob:
+    quotas.require(order.user_id, order.total_bytes)
     # What was wanted then may be there by now. It had gone back on the list: it is this order's again.
     failed = order.items.failed().exclude(failure_code=FailureCode.DUPLICATE)
     lists.remove(user=order.user, file_ids=list(failed.values_list("file_id", flat=True)))

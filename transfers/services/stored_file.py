@@ -19,12 +19,13 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from transfers import storage
+from transfers import quotas, storage
 from transfers.doorbell import ring
 from transfers.engine.local.disk import sink_errors
 from transfers.errors import NoAddressesError
 from transfers.models import Download, ListJob, StoredFile, Upload
 from transfers.models.stored_file import StoredFileQuerySet
+from transfers.quotas import Usage
 from transfers.tasks import remove_file
 from transfers.tasks.events import tell_list_job
 
@@ -76,6 +77,11 @@ def visible(
         rows = rows.filter(folder=folder)
     # SQLite compares letters beyond ASCII without their cases by regular expressions only.
     return rows.filter(name__iregex=re.escape(text)) if text else rows
+
+
+def usage(*, user: AbstractBaseUser) -> tuple[int | None, Usage]:
+    """The bytes that the user may have here, None being unlimited, and what is taken of them."""
+    return quotas.limit_of(user.pk), quotas.usage_of(user.pk)
 
 
 def delete(*, user: AbstractBaseUser, stored_file_id: int) -> bool:

@@ -13,10 +13,10 @@ from typing import IO
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection, transaction
-from django.db.models import F, Sum
+from django.db.models import F
 from django.db.models.functions import Now
 
-from transfers import storage, tally
+from transfers import quotas, storage, tally
 from transfers.engine import plan
 from transfers.engine.base import CHUNK_BYTES, Collection, Reader, StoredPart, promised_md5
 from transfers.engine.local.disk import sink_errors
@@ -26,7 +26,6 @@ from transfers.errors import (
     NoSuchUploadError,
     OutOfSpaceError,
     PartsDifferError,
-    QuotaExceededError,
     SinkError,
     SizeDiffersError,
     TooLargeError,
@@ -79,8 +78,9 @@ def initiate(*, user: AbstractBaseUser, request: UploadRequest) -> Upload:
     _require_size(request.size or 0, settings.ENVIRONMENT.upload_max_bytes, "A file")
     if (stored := _stored_already(user, request)) is not None:
         return _create(user, request, state=UploadState.COMPLETED, stored_file=stored, received=stored.size)
-    _require_quota(user.pk, request.size or 0)
-    upload = _create(user, request)
+    with quotas.held(user.pk):
+        quotas.require(user.pk, request.size or 0)
+        upload = _create(user, request)
     try:
         collection(upload).abort()  # a database that was put back to an earlier day gives its numbers again
         _begun(upload, upload.size)
@@ -132,22 +132,66 @@ def store_part(*, user: AbstractBaseUser, upload_id: int, part: IncomingPart, re
     _admit(upload, part)
     parts = _begun(upload, part.size)
 
-    def check_again() -> None:
+    room = _Room(upload, part.number)
+
+    def check_again(size: int) -> None:
         """Others may have ended the upload, or filled it, while the part was on its way."""
-        _require_room_for(_open(user, upload_id), part)
+        room.take(_open(user, upload_id), size)
         _let_go_of_the_database()
 
     _let_go_of_the_database()
     try:
         stored = parts.write_part(part.number, _Fenced(reader, check_again), part.size, part.md5)
     except SinkError:
+        room.give_back()
         _open(user, upload_id)  # it may have ended meanwhile: then that is why
+        raise
+    except BaseException:
+        room.give_back()
         raise
     tally.add("bytes_moved", stored.size, kind="upload")
     still = Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN)
-    if not still.update(received=F("received") + stored.size, touched_at=Now()):
+    if not still.update(received=F("received") + stored.size - room.taken, touched_at=Now()):
         _open(user, upload_id)
     return stored
+
+
+class _Room:
+    """The room that a part was promised of its owner's quota; whoever dies with it leaves it to the next count."""
+
+    def __init__(self, upload: Upload, number: int) -> None:
+        self._upload, self._number = upload, number
+        self.taken = 0
+        """Bytes that the upload's row counts already."""
+
+    def take(self, upload: Upload, size: int) -> None:
+        """Have this many bytes counted; TooLargeError when they are too many. Without a quota nothing is promised."""
+        limited = quotas.limit_of(upload.owner_id) is not None
+        try:
+            self._take(upload, size, limited=limited)
+        except TooLargeError:  # a part that was sent again may have been counted more than once
+            others = _bytes_beside(upload, self._number)
+            _require_room(upload, others + size)
+            if limited:
+                Upload.objects.filter(pk=upload.pk, received=upload.received).update(received=others)
+                upload.refresh_from_db(fields=["received"])
+                self._take(upload, size, limited=True)
+
+    def _take(self, upload: Upload, size: int, *, limited: bool) -> None:
+        if not limited:
+            _require_room(upload, upload.received + size)
+            return
+        with quotas.held(upload.owner_id):
+            upload.refresh_from_db(fields=["received"])
+            _require_room(upload, upload.received + size)
+            Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN).update(received=F("received") + size)
+        self.taken = size
+
+    def give_back(self) -> None:
+        """The part is not stored after all."""
+        if self.taken:
+            rows = Upload.objects.filter(pk=self._upload.pk, state=UploadState.OPEN, received__gte=self.taken)
+            rows.update(received=F("received") - self.taken)
 
 
 @dataclass(slots=True)
@@ -158,8 +202,10 @@ class _Fenced:
     """
 
     reader: Reader
-    check: Callable[[], None]
+    check: Callable[[int], None]
+    """Given the bytes that were read."""
     is_checked: bool = False
+    read: int = 0
 
     @property
     def promised_md5(self) -> str:
@@ -169,8 +215,9 @@ class _Fenced:
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill the start of the buffer with the next bytes; 0 only at the end, if all is well."""
         count = self.reader.readinto(buffer)
+        self.read += count
         if not count and not self.is_checked:
-            self.check()
+            self.check(self.read)
             self.is_checked = True
         return count
 
@@ -283,8 +330,12 @@ def _require_room_for(upload: Upload, part: IncomingPart) -> None:
     try:
         _require_room(upload, upload.received + size)
     except TooLargeError:  # a part that was sent again may have been counted more than once
-        others = sum(stored.size for number, stored in _stored(upload).items() if number != part.number)
-        _require_room(upload, others + size)
+        _require_room(upload, _bytes_beside(upload, part.number) + size)
+
+
+def _bytes_beside(upload: Upload, number: int) -> int:
+    """Bytes of the parts that are stored, without that one."""
+    return sum(stored.size for stored_number, stored in _stored(upload).items() if stored_number != number)
 
 
 def _require_number(number: int) -> None:
@@ -295,25 +346,12 @@ def _require_number(number: int) -> None:
 def _require_room(upload: Upload, size: int) -> None:
     """Refuse what would make the upload larger than it, or its owner, may be."""
     _require_size(size, settings.ENVIRONMENT.upload_max_bytes, "A file")
-    _require_quota(upload.owner_id, max(upload.size or 0, size), beside=upload)
+    quotas.require(upload.owner_id, max(upload.size or 0, size), beside=upload)
 
 
 def _require_size(size: int, limit: int, what: str) -> None:
     if size > limit:
         raise TooLargeError(f"{what} may have {limit} bytes; this one has {size}.")
-
-
-def _require_quota(user_id: int, size: int, beside: Upload | None = None) -> None:
-    quota = settings.ENVIRONMENT.user_quota_bytes
-    if quota is None:
-        return
-    stored = StoredFile.objects.kept().filter(owner_id=user_id).aggregate(total=Sum("size"))["total"] or 0
-    others = Upload.objects.unfinished().filter(owner_id=user_id)
-    if beside is not None:
-        others = others.exclude(pk=beside.pk)
-    taken = stored + others.bytes_claimed()
-    if taken + size > quota:
-        raise QuotaExceededError(f"You may have {quota} bytes here, and {taken} are taken; this needs {size}.")
 
 
 def _stored(upload: Upload) -> dict[int, StoredPart]:
@@ -329,23 +367,27 @@ def _stored(upload: Upload) -> dict[int, StoredPart]:
 
 def _accepted(upload: Upload, parts: Mapping[int, str]) -> bool:
     """Whether the upload is to be completed of these parts now; False when somebody else was faster."""
+    fixed = {str(number): md5 for number, md5 in sorted(parts.items())}
     try:
-        _require_same(upload, parts)
+        size = _require_same(upload, parts)
+        with quotas.held(upload.owner_id):
+            _require_room(upload, size)  # parts may have come past the service
+            return upload.mark_completing(fixed, received=size)
     except CarryonError:
         if Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN).exists():
             raise
         return False
-    return upload.mark_completing({str(number): md5 for number, md5 in sorted(parts.items())})
 
 
-def _require_same(upload: Upload, parts: Mapping[int, str]) -> None:
+def _require_same(upload: Upload, parts: Mapping[int, str]) -> int:
+    """The bytes of the stored parts, which are the listed ones."""
     stored = _stored(upload)
     if differing := PartsDifferError.between(parts, {number: part.etag for number, part in stored.items()}):
         raise differing
     size = sum(part.size for part in stored.values())
     if upload.size is not None and size != upload.size:
         raise SizeDiffersError(f"All parts together have {size} bytes, and the file was told to have {upload.size}.")
-    _require_room(upload, size)  # parts may have come past the service
+    return size
 
 
 def _fixed_parts(upload: Upload) -> dict[int, str]:

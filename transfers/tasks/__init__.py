@@ -3,6 +3,7 @@
 from transfers.tasks.adding import add_to_list
 from transfers.tasks.checksums import take_checksums
 from transfers.tasks.download import fetch_download, join_download
+from transfers.tasks.forgetting import forget_history
 from transfers.tasks.housekeeping import reap
 from transfers.tasks.removal import remove_file
 from transfers.tasks.sweeping import sweep
@@ -14,6 +15,7 @@ __all__ = [
     "add_to_list",
     "complete_upload",
     "fetch_download",
+    "forget_history",
     "join_download",
     "make_zip",
     "reap",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from transfers import leases, progress, tally
+from transfers import leases, progress, quotas, tally
 from transfers.engine.base import SourceInfo
 from transfers.engine.checksums import Checksums, FileHasher
 from transfers.engine.copying import Allotment, Watch, WholePlan, copy
@@ -25,6 +26,8 @@ from transfers.errors import (
     ChecksumMismatchError,
     Interrupted,
     Interruption,
+    OverQuotaError,
+    QuotaExceededError,
     RangesContradictError,
     SourceChangedError,
     SourceProtocolError,
@@ -44,6 +47,10 @@ PROMPT_BYTES = 32 * 2**20
 """Bytes that may be left to hash before a file is told to be complete: 60 ms. Checksums further behind follow it."""
 
 
+LOOK_BYTES = 64 * 2**20
+"""How many bytes of an unknown number come in before it is looked again whether there is room for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rest:
     """What is left to do when a file came in faster than it can be hashed: its checksums are still on their way."""
@@ -51,6 +58,23 @@ class Rest:
     stored_file_id: int
     hasher: FileHasher
     open_files: ExitStack
+
+
+class _RoomLooker(Pacer):
+    """Paces a stream whose size nobody knows, and looks now and then whether its owner still has room for it."""
+
+    def __init__(self, host: str, look: Callable[[int], None]) -> None:
+        super().__init__(host)
+        self._look = look
+        self._moved = self._looked = 0
+
+    def delay_seconds(self, count: int) -> float:
+        """How long to wait after `count` more bytes; OverQuotaError when they are too many."""
+        self._moved += count
+        if self._moved - self._looked >= LOOK_BYTES:
+            self._looked = self._moved
+            self._look(self._moved)
+        return super().delay_seconds(count)
 
 
 class Attempt:
@@ -152,6 +176,7 @@ class Attempt:
             self.resumable = info.resumable and not self.in_one_go
             sink = LocalSink(Path(self.download.save_path), generation=generation, replace=self._replaces())
             stack.callback(sink.close)
+            self._check_room(plan.size)
             self._check_lease()  # whoever lost it must not touch the files of who has it now
             sink.begin(plan)
             self._begin(info, plan, generation)  # and not before the disk has room: it tells that bytes come in
@@ -160,6 +185,8 @@ class Attempt:
             if info.digests or hasher.lag(size) <= PROMPT_BYTES:
                 checksums = self._prove(hasher, size, info, sink)
             self._check()
+            if plan.size is None:
+                self._take_room(size, lambda: leases.renew(self.download, size=size))
             sink.publish(size)
             stored = self._store(sink.path, size, checksums, info)
             sink.complete(size)  # not before: whoever goes on after a crash finds the file, and fetches nothing
@@ -215,14 +242,30 @@ class Attempt:
         }
         for name, value in facts.items():
             setattr(download, name, value)
-        if not download.mark_streaming(**facts):
-            raise Interrupted(Interruption.FENCED)
+        self._take_room(plan.size, lambda: download.mark_streaming(**facts))
+
+    def _check_room(self, size: int | None) -> None:
+        """OverQuotaError when the owner has no room for so many bytes."""
+        download = self.download
+        try:
+            quotas.require(download.user_id, quotas.needed_by(download, size), beside=download)
+        except QuotaExceededError as error:
+            raise OverQuotaError(error.message) from None
+
+    def _take_room(self, size: int | None, write: Callable[[], bool]) -> None:
+        """Write the size into the row, where it counts as taken from then on, if there is room for it."""
+        with quotas.held(self.download.user_id):
+            self._check_room(size)
+            if not write():
+                raise Interrupted(Interruption.FENCED)
 
     def _copy(self, source: RemoteFile, sink: LocalSink, plan: Plan, stack: ExitStack) -> tuple[int, FileHasher]:
         stored = sink.stored_parts()
         hasher = FileHasher(sink.fileno)
         stack.callback(hasher.close)
-        watch = Watch(plan, stored, pacer=Pacer(self.download.host), follow=hasher.advance)
+        host = self.download.host
+        pacer = _RoomLooker(host, self._check_room) if plan.size is None else Pacer(host)
+        watch = Watch(plan, stored, pacer=pacer, follow=hasher.advance)
         allotment: Allotment = WholePlan(plan, stored)
         connections = 1
         if len(plan) > 1:

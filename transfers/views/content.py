@@ -30,6 +30,8 @@ _OF_MANY = ("multipart/", "message/")
 class ContentView(RangedAPIView, StoredFileAPIView):
     """The bytes of a stored file."""
 
+    throttle_scope = "bytes"
+
     @extend_schema(
         operation_id="file_content",
         parameters=[

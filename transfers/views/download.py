@@ -112,6 +112,8 @@ class DownloadAPIView(APIView):
 class DownloadListView(DownloadAPIView):
     """Start a download, or look through those there were."""
 
+    throttle_scope = "starts"
+
     @extend_schema(
         operation_id="download_start",
         request=DownloadRequestSerializer,

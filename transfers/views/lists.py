@@ -130,6 +130,8 @@ class DownloadListOfUserView(ListsAPIView):
 class AddStartView(ListsAPIView):
     """Adding many files."""
 
+    throttle_scope = "starts"
+
     def post(self, request: Request, userid: str) -> Response:
         """Have a folder's files, or those that a query finds, put on the list."""
         owner = self.owner(request, userid)

@@ -38,6 +38,8 @@ class OrdersAPIView(ListsAPIView):
 class ListOrderView(OrdersAPIView):
     """Ordering what is on a list."""
 
+    throttle_scope = "starts"
+
     def put(self, request: Request, userid: str) -> Response:
         """Order the whole list, or some of it; what is ordered leaves the list."""
         owner = self.owner(request, userid)
@@ -57,6 +59,8 @@ class OrderView(OrdersAPIView):
 @described.start_order
 class OrderStartView(OrdersAPIView):
     """The beginning of an order's zip."""
+
+    throttle_scope = "starts"
 
     def post(self, request: Request, order_id: str) -> Response:
         """Have the order zipped; one that is, or is being, gives the same job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import cast
 
 from django.contrib.auth.models import User
@@ -74,6 +75,32 @@ class StoredFileListView(StoredFileAPIView):
         rows = files.visible(user=self.caller(request), folder=folder, text=text, ids=ids)
         page = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(ServedFileSerializer(page, many=True, context={"request": request}).data)
+
+
+class UsageView(StoredFileAPIView):
+    """What the caller takes of the storage."""
+
+    @extend_schema(
+        operation_id="file_usage",
+        responses={
+            200: inline_serializer(
+                "Usage",
+                {
+                    "limit": serializers.IntegerField(allow_null=True, help_text="Bytes; null is unlimited."),
+                    "used": serializers.IntegerField(help_text="Bytes, of all that follows together."),
+                    "files": serializers.IntegerField(help_text="Stored files, zips among them."),
+                    "uploads": serializers.IntegerField(help_text="Open uploads."),
+                    "downloads": serializers.IntegerField(help_text="Downloads at work, and what stopped ones keep."),
+                    "zips": serializers.IntegerField(help_text="Zips that are being made."),
+                },
+            ),
+            401: PROBLEM,
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """Tell it in bytes, with the limit."""
+        limit, usage = files.usage(user=self.caller(request))
+        return Response({"limit": limit, "used": usage.total, **asdict(usage)})
 
 
 class StoredFileDetailView(StoredFileAPIView):

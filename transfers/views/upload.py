@@ -141,6 +141,8 @@ def _problems(*statuses: int) -> dict[tuple[int, str], Any]:
 class UploadView(UploadAPIView):
     """The one address of the source."""
 
+    throttle_scope = "bytes"
+
     parser_classes = [StreamedFormParser]
 
     @extend_schema(
@@ -175,9 +177,13 @@ class UploadView(UploadAPIView):
         return self._step(form)
 
     def _step(self, form: StreamedForm) -> Response:
-        step = self.steps.get(form.fields.get("option", ""))
+        option = form.fields.get("option", "")
+        step = self.steps.get(option)
         if step is None:
             raise InvalidInputError({"option": [f"must be {', '.join(filter(None, self.steps))}, or left out"]})
+        if option:  # only now it shows that it is no part
+            self.throttle_scope = "starts" if option == "initiate" and not form.fields.get("fileId") else "requests"
+            self.check_throttles(self.request)
         return step(self, form)
 
     def _initiate(self, form: StreamedForm) -> Response:
@@ -255,6 +261,8 @@ class UploadDetailView(UploadAPIView):
 class UploadPartView(UploadAPIView):
     """One part, as the body of a request."""
 
+    throttle_scope = "bytes"
+
     @extend_schema(
         operation_id="upload_part",
         request={"application/octet-stream": bytes},
@@ -270,6 +278,8 @@ class UploadPartView(UploadAPIView):
 
 class UploadPartAddressView(UploadAPIView):
     """Where a part may be sent past the service."""
+
+    throttle_scope = "bytes"
 
     @extend_schema(
         operation_id="upload_part_address",

@@ -24,6 +24,8 @@ from transfers.views.slices import MadeSlices, Run, SlicedResponse
 class ZipView(RangedAPIView, OrdersAPIView):
     """The zip of an order."""
 
+    throttle_scope = "bytes"
+
     def get(self, request: Request, order_id: str) -> HttpResponseBase:
         """Send the zip, or ranges of it."""
         order = self.order(request, order_id)
