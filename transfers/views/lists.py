@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from transfers import audit
 from transfers.errors import InvalidInputError, NoSuchJobError
 from transfers.models import DownloadList, ListJob
 from transfers.models.list_job import LIVE, ListJobKind, ListJobState
@@ -189,7 +190,9 @@ class JobStopView(ListsAPIView):
 
     def post(self, request: Request, job_id: str) -> Response:
         """End the job within a second or two; nothing half is left of what it was to make."""
-        job = orders.stop(job=self.job(request, job_id))
+        job, caller = self.job(request, job_id), self.caller(request)
+        with audit.doing_by_api(by=caller, owner_id=job.user_id, row=job, what="Stopped"):
+            job = orders.stop(job=job)
         return Response(orders.status(job=job), status.HTTP_202_ACCEPTED if job.state in LIVE else 200)
 
 

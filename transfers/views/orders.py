@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from transfers import audit
 from transfers.errors import InvalidInputError, NoSuchJobError, NoSuchOrderError
 from transfers.models import Order
 from transfers.serializers.lists import (
@@ -60,7 +61,9 @@ class OrderStartView(OrdersAPIView):
 
     def post(self, request: Request, order_id: str) -> Response:
         """Have the order zipped; one that is, or is being, gives the same job."""
-        job = orders.start(order=self.order(request, order_id))
+        order, caller = self.order(request, order_id), self.caller(request)
+        with audit.doing_by_api(by=caller, owner_id=order.user_id, row=order, what="Started"):
+            job = orders.start(order=order)
         return Response({"jobId": str(job.pk)})
 
 
