@@ -111,7 +111,7 @@ def processes() -> list[Process] | None:
 
 def _process(owner: str, text: bytes) -> Process:
     place, _, run = owner.partition(":")
-    return Process(**json.loads(text), host=place.rpartition(".")[0], pid=run.partition(":")[0])
+    return Process(**json.loads(text), host=place.rpartition(".")[0] or place, pid=run.partition(":")[0])
 
 
 def counted(present: list[Process]) -> dict[str, int]:

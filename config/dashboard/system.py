@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,10 +20,11 @@ from config.health.report import Health, Report
 from config.metrics import queues
 from transfers import tally
 from transfers.admin import wording
+from transfers.models.upload import UNFINISHED
 from transfers.services import origin
 
 KEEP_SECONDS = 60.0
-"""How long it is good what all stored files come to: all their rows are read for it."""
+"""How long it is good what is kept: all rows of stored files are read for it."""
 ROOTS = {"data": "Data", "downloads": "Downloads", "files": "Files", "cases": "Cases"}
 T = TypeVar("T")
 
@@ -106,24 +107,24 @@ def kept() -> list[Kept]:
     """What is kept, by the way that it came, as of a minute ago at most; and what lies beside it unfinished."""
     files, uploads = reverse("admin:transfers_storedfile_changelist"), reverse("admin:transfers_upload_changelist")
     downloads = reverse("admin:transfers_download_changelist")
-    whole = [
-        Kept(way.label, amount.files, wording.size(amount.size), f"{files}?origin={way.value}")
-        for way, amount in _kept.value().items()
-    ]
-    open_uploads, open_downloads = origin.unfinished_uploads(), origin.unfinished_downloads()
+    whole, open_uploads, open_downloads = _kept.value()
     return [
-        *whole,
-        _unfinished("Unfinished uploads", open_uploads, f"{uploads}?state__in=open%2Ccompleting"),
-        _unfinished(
+        *(_told(way.label, amount, f"{files}?origin={way.value}") for way, amount in whole.items()),
+        _told("Unfinished uploads", open_uploads, f"{uploads}?state__in={','.join(UNFINISHED)}"),
+        _told(
             "Unfinished downloads",
             open_downloads,
-            f"{downloads}?state__in=queued%2Crunning%2Cstopped%2Cfailed&bytes_done__gt=0",
+            f"{downloads}?state__in={','.join(origin.UNFINISHED)}&bytes_done__gt=0",
         ),
     ]
 
 
-def _unfinished(title: str, amount: origin.Amount, address: str) -> Kept:
+def _told(title: str, amount: origin.Amount, address: str) -> Kept:
     return Kept(title, amount.files, wording.size(amount.size), address)
+
+
+def _counted() -> tuple[Mapping[origin.Origin, origin.Amount], origin.Amount, origin.Amount]:
+    return origin.kept(), origin.unfinished_uploads(), origin.unfinished_downloads()
 
 
 def _down(report: Report) -> list[str]:
@@ -188,4 +189,4 @@ class _Lasting(Generic[T]):
         self._answer = None
 
 
-_kept = _Lasting(origin.kept, KEEP_SECONDS)
+_kept = _Lasting(_counted, KEEP_SECONDS)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from config.dashboard.kinds import Kind, Shown
 from config.metrics import rows
@@ -81,7 +81,8 @@ def failures(kinds: Collection[Kind]) -> list[Row]:
     """What failed last, the latest first; with the error's code, for its text may quote anything."""
     found: list[tuple[Any, Row]] = []
     for kind in kinds:
-        for row in kind.rows().filter(kind.failed).order_by(kind.newest)[:FAILURES]:
+        ended = Q(**{f"{kind.ended}__isnull": False})
+        for row in kind.rows().filter(kind.failed & ended).order_by(kind.newest)[:FAILURES]:
             when = getattr(row, kind.ended)
             code = getattr(row, "error_code", "")
             found.append((when, Row.of(kind, row, when=wording.moment(when), code=code)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib import admin
@@ -26,6 +28,7 @@ from tests.integration.transfers.rows import new_download, new_user
 from transfers import audit
 from transfers.models import Download, ListJob, Order, StoredFile, Upload
 from transfers.models.download import DownloadState
+from transfers.services import download_list as lists
 
 pytestmark = pytest.mark.django_db
 
@@ -240,9 +243,23 @@ def sync_stopped(client: Client, user: User) -> int:
     return client.post(f"/api/file/raylinksync/{new_job(new_case(user)).pk}/stop").status_code
 
 
+def ordered(client: Client, user: User) -> int:
+    file = StoredFile.objects.create(owner=user, name="film.mov", path=f"/{uuid.uuid4()}", size=1)
+    lists.add(user=user, file_id=file.pk)
+    sent = {"zipFileName": "films.zip"}
+    return client.put(f"/download/list/{user.pk}/order", sent, content_type="application/json").status_code
+
+
+def taken_off(client: Client, user: User) -> int:
+    sent = [{"fileHandleId": "1"}]
+    return client.post(f"/download/list/{user.pk}/remove", sent, content_type="application/json").status_code
+
+
 @pytest.mark.parametrize(
     ("done", "told"),
     [
+        (ordered, "Ordered. By the API."),
+        (taken_off, "Took files off the list. By the API."),
         (deleted, "Deleted. By the API."),
         (aborted, "Removed. By the API."),
         (stopped, "Stopped. By the API."),
@@ -335,11 +352,11 @@ def test_it_is_filtered_by_user_kind_and_day(
     audit.record(by=ann, row=new_case(ann), what="Asked to sync up.")
     LogEntry.objects.filter(user=ann).update(action_time=timezone.now() - timedelta(days=40))
     kind = ContentType.objects.get_for_model(Download)
-    today = timezone.now().date()
+    since = quote(f"{timezone.now() - timedelta(days=1):%Y-%m-%d %H:%M:%S+00:00}")
     assert shown(admin_client) == BOTH
     assert shown(admin_client, f"user__id__exact={admin_user.pk}") == 1
     assert shown(admin_client, f"content_type__id__exact={kind.pk}") == 1
-    assert shown(admin_client, f"action_time__gte={today - timedelta(days=1)}") == 1
+    assert shown(admin_client, f"action_time__gte={since}") == 1
     assert shown(admin_client, "q=sync") == 1
     html = admin_client.get(AUDIT).content.decode()
     assert f'href="/admin/transfers/download/{entry.object_id}/change/"' in html

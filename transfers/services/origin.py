@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import models
-from django.db.models import Case, Count, Exists, OuterRef, Q, Sum, Value, When
+from django.db.models import Case, Count, Exists, OuterRef, Sum, Value, When
 
 from transfers.models import Download, ListJob, StoredFile, Upload
 from transfers.models.download import DownloadState
@@ -56,8 +56,8 @@ def kept() -> Mapping[Origin, Amount]:
     return {origin: found.get(origin, Amount(0, 0)) for origin in Origin}
 
 
-UNFINISHED_DOWNLOADS = Q(bytes_done__gt=0) & ~Q(state=DownloadState.COMPLETED)
-"""Those whose bytes are kept for another try."""
+UNFINISHED = tuple(state for state in DownloadState if state != DownloadState.COMPLETED)
+"""The states of downloads whose bytes are kept for another try."""
 
 
 def unfinished_uploads() -> Amount:
@@ -67,7 +67,7 @@ def unfinished_uploads() -> Amount:
 
 def unfinished_downloads() -> Amount:
     """What is here of downloads that are not whole."""
-    return _amount(Download.objects.filter(UNFINISHED_DOWNLOADS), "bytes_done")
+    return _amount(Download.objects.filter(state__in=UNFINISHED, bytes_done__gt=0), "bytes_done")
 
 
 def _amount(rows: models.QuerySet[models.Model], column: str) -> Amount:

@@ -172,7 +172,10 @@ class RemoveView(ListsAPIView):
         """Take files off the list; what is not on it is not missed."""
         owner = self.owner(request, userid)
         file_ids = self.parsed(AssociationSerializer, request.data, many=True).validated_data
-        return self.whole(lists.remove(user=owner, file_ids=file_ids))
+        taken = "Took files off the list"
+        with audit.doing_by_api(by=self.caller(request), owner_id=owner.pk, row=owner, what=taken):
+            download_list = lists.remove(user=owner, file_ids=file_ids)
+        return self.whole(download_list)
 
 
 @described.job

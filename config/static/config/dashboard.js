@@ -12,7 +12,7 @@ const dashboard = document.getElementById("dashboard");
 function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (old.nodeName !== fresh.nodeName || old.dataset?.key !== fresh.dataset?.key) old.replaceWith(fresh);
-  else if (old.nodeType === Node.TEXT_NODE) old.data = fresh.data;
+  else if (old.nodeType !== Node.ELEMENT_NODE) old.data = fresh.data;
   else {
     for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
     for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
