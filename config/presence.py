@@ -10,12 +10,13 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from celery import bootsteps
 from celery.signals import worker_shutting_down
+from celery.worker import state
 
 from config.celery import app
 from transfers import leases
@@ -60,13 +61,20 @@ class Process:
     """One of KINDS."""
     sockets: int = 0
     """WebSockets that it has open."""
+    threads: int = 0
+    """Threads that it works with."""
+    busy: int = 0
+    """How many of them are at work."""
+    host: str = ""
+    pid: str = ""
 
 
 class Announcement:
     """Says from a thread of its own that this process is there, for as long as `is_well` agrees."""
 
-    def __init__(self, kind: str, *, sockets: Callable[[], int] = lambda: 0, is_well: Callable[[], bool]) -> None:
-        self._kind, self._sockets, self._is_well = kind, sockets, is_well
+    def __init__(self, kind: str, *, numbers: Callable[[], Mapping[str, int]], is_well: Callable[[], bool]) -> None:
+        """`numbers` are those of `Process`, by name."""
+        self._kind, self._numbers, self._is_well = kind, numbers, is_well
         self._owner = leases.new_owner()
         self._leaving = threading.Event()
         self._redis = Redis()
@@ -88,7 +96,7 @@ class Announcement:
                 return
 
     def _say(self) -> None:
-        told = json.dumps({"kind": self._kind, "sockets": self._sockets()})
+        told = json.dumps({"kind": self._kind, **self._numbers()})
         arguments = (KEY, self._owner, TERM_SECONDS, told, LONGEST_SILENCE_SECONDS)
         self._redis.ask_again(lambda client: client.eval(_SAY, 1, *arguments))
 
@@ -99,7 +107,12 @@ def processes() -> list[Process] | None:
     if told is None:
         return None
     pairs = zip(told[::2], told[1::2], strict=True)
-    return [Process(**json.loads(text)) for owner, text in pairs if not leases.owner_is_gone(owner.decode())]
+    return [_process(owner.decode(), text) for owner, text in pairs if not leases.owner_is_gone(owner.decode())]
+
+
+def _process(owner: str, text: bytes) -> Process:
+    place, _, run = owner.partition(":")
+    return Process(**json.loads(text), host=place.rpartition(".")[0] or place, pid=run.partition(":")[0])
 
 
 def counted(present: list[Process]) -> dict[str, int]:
@@ -114,9 +127,12 @@ class Pulse(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.tasks:Tasks",)
     ran_at = 0.0
     """When it last ran, on the monotonic clock."""
+    threads = 0
+    """How many the worker has."""
 
     def start(self, parent: Any) -> None:
         """Begin with each connection to the broker: its end clears all timers."""
+        Pulse.threads = parent.controller.concurrency
         self.note()
         parent.timer.call_repeatedly(BEAT_SECONDS, self.note)
 
@@ -129,10 +145,16 @@ class Pulse(bootsteps.StartStopStep):
         cls.ran_at = time.monotonic()
 
 
+def _threads() -> dict[str, int]:
+    return {"threads": Pulse.threads, "busy": len(state.active_requests)}
+
+
 def announce_worker(kind: str) -> None:
     """Say that this Celery worker is there, from its first connection until it is told to leave."""
     app.steps["consumer"].add(Pulse)
-    announcement = Announcement(kind, is_well=lambda: 0 < time.monotonic() - Pulse.ran_at < PULSE_SECONDS)
+    announcement = Announcement(
+        kind, numbers=_threads, is_well=lambda: 0 < time.monotonic() - Pulse.ran_at < PULSE_SECONDS
+    )
     announcement.begin()
 
     def leave(**_: Any) -> None:

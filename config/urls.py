@@ -9,6 +9,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from config.dashboard.page import live
+
 
 @csrf_exempt
 def with_slash(request: HttpRequest, path: str) -> HttpResponseRedirect:
@@ -22,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"^(?P<path>admin(?:/.*[^/])?)$", with_slash),
+    path("admin/dashboard/live/", admin.site.admin_view(live), name="dashboard-live"),
     path("admin/", admin.site.urls),
     path("", include("sync.urls")),
     path("", include("tasks_api.urls")),

@@ -20,18 +20,37 @@ from collections.abc import Mapping
 from transfers.redis import Redis
 
 KEY = "carryon:tally"
+MINUTES_KEY = "carryon:tally:minute"
+"""And the minute since 1970 by Redis's clock: what was counted in it of what has a history."""
+WITH_HISTORY = ("bytes_moved",)
+"""What is counted by the minute too, for the last hour."""
+HOUR = 60
+"""Minutes."""
 FLUSH_SECONDS = 1.0
 _SENDER_SECONDS = 3600
 """How long Redis remembers what of a process it has added last."""
 
-# Adds a process's counts, unless they are those that it added last of this process.
+# Adds a process's counts, unless they are those that it added last of this process. A minute goes by itself, later than
+# the last hour can ask for it.
 _ADD = """
 if redis.call('GET', KEYS[2]) == ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
-for at = 3, #ARGV, 2 do
+local minute = KEYS[3] .. ':' .. math.floor(tonumber(redis.call('TIME')[1]) / 60)
+for at = 3, #ARGV, 3 do
   redis.call('HINCRBY', KEYS[1], ARGV[at], ARGV[at + 1])
+  if ARGV[at + 2] == '1' then
+    redis.call('HINCRBY', minute, ARGV[at], ARGV[at + 1])
+    redis.call('EXPIRE', minute, 3720)
+  end
 end
 return 1
+"""
+_LAST_HOUR = """
+local now, told = math.floor(tonumber(redis.call('TIME')[1]) / 60), {}
+for minute = now - tonumber(ARGV[1]) + 1, now do
+  table.insert(told, redis.call('HGETALL', KEYS[1] .. ':' .. minute))
+end
+return told
 """
 
 Labels = tuple[tuple[str, str], ...]
@@ -73,8 +92,12 @@ class Tally:
             return not self._on_its_way
 
     def _send(self) -> bool:
-        added = [value for each, count in self._on_its_way.items() for value in (_field(each), count)]
-        keys = (KEY, f"{KEY}:{self._sender}")
+        added = [
+            value
+            for each, count in self._on_its_way.items()
+            for value in (_field(each), count, int(each[0] in WITH_HISTORY))
+        ]
+        keys = (KEY, f"{KEY}:{self._sender}", MINUTES_KEY)
         arguments = (*keys, str(self._number), _SENDER_SECONDS, *added)
         return self._redis.ask(lambda client: client.eval(_ADD, len(keys), *arguments)) is not None
 
@@ -105,6 +128,19 @@ def totals() -> Mapping[Counted, int] | None:
     _tally.flush()
     told = Redis().ask(lambda client: client.hgetall(KEY))
     return None if told is None else {_read(field): int(count) for field, count in told.items()}
+
+
+def last_hour() -> Mapping[Counted, list[int]] | None:
+    """What was counted of `WITH_HISTORY` in each of the last 60 minutes, the present one last; None without Redis."""
+    _tally.flush()
+    told = Redis().ask(lambda client: client.eval(_LAST_HOUR, 1, MINUTES_KEY, HOUR))
+    if told is None:
+        return None
+    found: dict[Counted, list[int]] = {}
+    for minute, pairs in enumerate(told):
+        for field, count in zip(pairs[::2], pairs[1::2], strict=True):
+            found.setdefault(_read(field), [0] * HOUR)[minute] = int(count)
+    return found
 
 
 def _field(counted: Counted) -> str:

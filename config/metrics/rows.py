@@ -50,6 +50,18 @@ def kind(model: type[models.Model]) -> str:
     return str(model._meta.label_lower)
 
 
+def state_column(model: type[models.Model]) -> str | None:
+    """The column that tells where its work stands; None where it has no states."""
+    return next((name for name in ("state", "status") if _has(model, name)), None)
+
+
+def states(model: type[models.Model]) -> list[tuple[Any, str]]:
+    """Every value of that column, with its word in `by_state`."""
+    field = cast("models.Field[Any, Any]", model._meta.get_field(state_column(model) or ""))
+    choices = cast("Sequence[tuple[Any, str]]", field.flatchoices)
+    return [(value, _state(value, label)) for value, label in choices]
+
+
 def _kinds() -> Iterator[type[models.Model]]:
     for name in _APPS:
         yield from apps.get_app_config(name).get_models()
@@ -65,14 +77,12 @@ def _waits(model: type[models.Model]) -> bool:
 
 def _by_state(model: type[models.Model]) -> dict[str, int]:
     """How many rows are in each state, also in those that none is in; nothing for what has no states."""
-    name = next((name for name in ("state", "status") if _has(model, name)), None)
+    name = state_column(model)
     if name is None:
         return {}
-    field = cast("models.Field[Any, Any]", model._meta.get_field(name))
-    choices = cast("Sequence[tuple[Any, str]]", field.flatchoices)
     counted = model._default_manager.order_by().values_list(name).annotate(Count("pk"))
     found = dict(cast("Any", counted))
-    return {_state(value, label): found.get(value, 0) for value, label in choices}
+    return {word: found.get(value, 0) for value, word in states(model)}
 
 
 def _state(value: object, label: str) -> str:

@@ -272,8 +272,21 @@ UNFOLD = {
     "SITE_HEADER": "Carryon",
     "SITE_SYMBOL": "swap_vert",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("transfers/favicon.svg")}],
+    "DASHBOARD_CALLBACK": "config.dashboard.page.dashboard",
     "SIDEBAR": {
         "navigation": [
+            {
+                "title": "Service",
+                "items": [
+                    {"title": "Dashboard", "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                    {
+                        "title": "Audit",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:admin_logentry_changelist"),
+                        "permission": lambda request: request.user.has_perm("admin.view_logentry"),
+                    },
+                ],
+            },
             {
                 "title": "Files",
                 "items": [

@@ -47,7 +47,7 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,
     )
-    presence.Announcement("web", sockets=lambda: application.sockets, is_well=lambda: True).begin()
+    presence.Announcement("web", numbers=lambda: {"sockets": application.sockets}, is_well=lambda: True).begin()
     # Given the number alone, uvicorn takes the socket for a Unix one, and never sets TCP_NODELAY: 40 ms an answer.
     uvicorn.Server(server).run(sockets=[listening])
 

@@ -19,8 +19,9 @@ from sync.admin.standing import Standing, rendered, way
 from sync.models import Failure, Job
 from sync.models.job import LIVE, JobState
 from sync.services import job as jobs
-from transfers.admin import states, tables, wording
+from transfers.admin import states, stuck, tables, wording
 from transfers.admin.operations import OperatedAdmin, Operation
+from transfers.services import attention
 
 SHOWN = 20
 """Failures, and actions of a plan, that a job's page shows; pages of their own have them all."""
@@ -47,7 +48,7 @@ class JobAdmin(OperatedAdmin):
     )
     actions = ["stop", "again"]
     list_display = ["case_shown", "state_shown", "progress", "speed", "failed", "requested"]
-    list_filter = ["up", "dry_run", "delete_missing", "case__region", "requested_at"]
+    list_filter = [stuck.filter_by(attention.SYNCS), "up", "dry_run", "delete_missing", "case__region", "requested_at"]
     list_per_page = 50
     list_before_template = states.TEMPLATE  # type: ignore[assignment]  # the theme has no types
     change_form_outer_before_template = "sync/admin/job_report.html"  # type: ignore[assignment]  # as above

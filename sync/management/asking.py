@@ -10,7 +10,7 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.db.models import CharField
 
 from sync.models import Case, Job
@@ -18,6 +18,7 @@ from sync.services import case as cases
 from sync.services import job as jobs
 from sync.services.case import CaseRequest
 from sync.services.job import SyncRequest
+from transfers import audit
 from transfers.errors import (
     AlreadySyncingError,
     CarryonError,
@@ -49,7 +50,7 @@ _OPTIONS = {
 def asked(options: dict[str, Any]) -> Job:
     """The job that the options ask for; CommandError, naming the options, when there can be none."""
     try:
-        return _ask(options)
+        return _audited(options)
     except InvalidInputError as error:
         told = [f"{_OPTIONS.get(name, name)}: {' '.join(texts)}" for name, texts in error.errors.items()]
         raise CommandError("\n".join(told), returncode=USAGE) from None
@@ -67,6 +68,22 @@ def asked(options: dict[str, Any]) -> Job:
         raise CommandError(error.message, returncode=USAGE) from None
     except DatabaseError as error:
         raise CommandError(f"The database is not ready ({error}); run `manage.py migrate` first.") from None
+
+
+@transaction.atomic
+def _audited(options: dict[str, Any]) -> Job:
+    """Have it done, and write down that it was."""
+    job = _ask(options)
+    user = _user(options["user"]) if options["user"] else None
+    audit.by_command_line(row=job.case, what=_what(job), user=user)
+    return job
+
+
+def _what(job: Job) -> str:
+    """What was asked for, as the admin's buttons call it."""
+    way = "up" if job.up else "down"
+    asked = f"Asked for a dry run {way}" if job.dry_run else f"Asked to sync {way}"
+    return f"{asked}, deleting" if job.delete_missing else asked
 
 
 def _ask(options: dict[str, Any]) -> Job:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from sync.management.display import Display
 from sync.models import Job
 from sync.models.job import JobState
 from sync.services import job as jobs
+from transfers import audit
 from transfers.errors import NotSyncingError
 
 LOOK_SECONDS = 0.5
@@ -63,8 +64,9 @@ def followed(job: Job, display: Display, wish: Wish) -> Job:
         if wish.is_there and not is_stopping:
             is_stopping = True
             display.say("Stopping; what is done stays done. Ctrl-C again leaves at once.")
-            with suppress(NotSyncingError):
+            with suppress(NotSyncingError), transaction.atomic():
                 jobs.stop_job(job=job)
+                audit.by_command_line(row=job, what="Stopped")
         waits = job.state == JobState.QUEUED and time.monotonic() > began + PATIENCE_SECONDS
         if waits and not told_of_workers:
             told_of_workers = True

@@ -114,7 +114,7 @@ def stop_job(*, job: Job) -> Job:
     if not Job.objects.live().filter(pk=job.pk, desired=Desired.RUN).update(desired=Desired.STOP):
         raise NotSyncingError("The job is not running.")
     if Job.objects.filter(pk=job.pk).stop_unclaimed():
-        tell_state(job)
+        transaction.on_commit(lambda: tell_state(job))
     job.refresh_from_db()
     return job
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.db import transaction
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
@@ -16,6 +17,7 @@ from sync.services import job as jobs
 from sync.views import described
 from sync.views.base import SyncAPIView, caller, id_of, success
 from sync.views.plan import with_plan
+from transfers import audit
 from transfers.errors import NoSuchJobError
 
 JSON = "application/json"
@@ -31,7 +33,10 @@ class SyncView(SyncAPIView):
         """Accept a sync of a case; a worker does it."""
         serializer = SyncRequestSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        job = jobs.ask(user=caller(request), request=serializer.save())
+        with transaction.atomic():
+            job = jobs.ask(user=caller(request), request=serializer.save())
+            deed = f"Asked to sync {'up' if job.up else 'down'}"
+            audit.by_api(by=caller(request), owner_id=job.case.user_id, row=job.case, what=deed)
         return Response(success(_named(job)))
 
 
@@ -54,7 +59,10 @@ class SyncStopView(SyncAPIView):
 
     def post(self, request: Request, job_id: str) -> Response:
         """End the sync within a second or two; what is done stays done."""
-        job = jobs.stop(user=caller(request), job_id=_job_id(job_id))
+        user = caller(request)
+        job = jobs.look(user=user, job_id=_job_id(job_id))
+        with audit.doing_by_api(by=user, owner_id=job.case.user_id, row=job, what="Stopped"):
+            job = jobs.stop_job(job=job)
         return Response(success({**_named(job), "state": job.state}))
 
 

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from tasks_api.models import UploadTask
+from transfers import audit
 from transfers.admin import wording
 from transfers.services import ipfs
 
@@ -20,6 +21,8 @@ def can_ask(upload: UploadTask | None) -> bool:
 def ask(admin: ModelAdmin, request: HttpRequest, upload: UploadTask) -> None:
     """Ask, which may take seconds, and tell on the next page what it said."""
     answer = ipfs.reachable(cid=upload.hash)
+    said = "it gave the block" if answer.reachable else "it did not give the block"
+    audit.record(by=request.user, row=upload, what=f"Asked the gateway: {said}.")
     if answer.reachable:
         told = f"The gateway gave {upload.hash}, verified, after {wording.span(answer.seconds)}."
         admin.message_user(request, told, messages.SUCCESS)

@@ -20,7 +20,8 @@ from unfold.decorators import display
 from tasks_api.models import Grant, Source
 from tasks_api.models.source import MAX_ID
 from tasks_api.services import download as downloads
-from transfers.admin import outcome, wording
+from transfers.admin import wording
+from transfers.admin.outcome import Deed, RefusedError, carry_out
 
 MOST = 200
 """Sources that may be granted or revoked at once."""
@@ -119,16 +120,18 @@ def _question(
 
 
 def _apply(admin: ModelAdmin, request: HttpRequest, rows: list[Source], granting: Granting, user: User) -> None:
-    done, refused = [], []
-    what = f"{granting.done} {user}"
-    for source in rows:
-        refusal = granting.act(source, user, cast("User", request.user))
-        if refusal is None:
-            admin.log_change(request, source, f"{what}.")
-            done.append(source.name)
-        else:
-            refused.append(f"{source.name}: {refusal}")
-    outcome.tell(admin, request, what, plural="sources", done=done, refused=refused)
+    def act(source: Source) -> None:
+        if refusal := granting.act(source, user, cast("User", request.user)):
+            raise RefusedError(refusal)
+
+    deed = Deed(
+        label=f"{granting.verb}, {user}",
+        done=f"{granting.done} {user}",
+        plural="sources",
+        act=act,
+        named=lambda source: str(source.name),
+    )
+    carry_out(admin, request, rows, deed)
 
 
 class GrantInline(TabularInline):

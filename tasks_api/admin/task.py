@@ -21,7 +21,8 @@ from tasks_api.admin import attention
 from tasks_api.admin.standing import Standing, code, link, rendered, since, worded
 from tasks_api.models import Status, Task
 from tasks_api.services import task as tasks
-from transfers.admin import outcome, states, wording
+from transfers.admin import states, wording
+from transfers.admin.outcome import Deed, RefusedError, carry_out
 from transfers.admin.read_only import ReadOnlyAdmin
 from transfers.errors import CarryonError
 
@@ -195,17 +196,17 @@ class TaskAdmin(ReadOnlyAdmin):
 
     def operate(self, request: HttpRequest, rows: Iterable[Any], operation: Operation) -> None:
         """Try it on each, write down who did what, and tell what became of each."""
-        done, refused = [], []
-        for task in rows:
+
+        def act(task: Task) -> str:
             before = f"It was {worded(Status(task.status))}, {task.percent} %{_hash_of(task)}."
-            refusal = _attempted(task, operation)
-            if refusal is None:
-                self.log_change(request, task, f"{operation.done}. {before}")
-                done.append(task.source.name)
-            else:
-                refused.append(f"{task.source.name}: {refusal}")
+            _do(operation, task)
+            return before
+
         plural = str(self.opts.verbose_name_plural)
-        outcome.tell(self, request, operation.done, plural=plural, done=done, refused=refused)
+        deed = Deed(
+            label=operation.label, done=operation.done, plural=plural, act=act, named=lambda task: str(task.source.name)
+        )
+        carry_out(self, request, rows, deed)
 
     @property
     def _kind(self) -> type[Task]:
@@ -213,15 +214,17 @@ class TaskAdmin(ReadOnlyAdmin):
         return kind
 
 
-def _attempted(task: Task, operation: Operation) -> str | None:
-    """Do it; why it could not be done, else None."""
+def _do(operation: Operation, task: Task) -> None:
+    """Have the service do it; RefusedError when it cannot be done."""
+    refusal, state = f"not {operation.done.lower()}", worded(Status(task.status))
     if task.status not in operation.statuses:
-        return f"not {operation.done.lower()}, it is {worded(Status(task.status))}."
+        raise RefusedError(f"{refusal}, it is {state}.", f"it is {state}")
     try:
         done = operation.act(task)
     except CarryonError as error:
-        return f"not {operation.done.lower()}: {error}"
-    return None if done else f"not {operation.done.lower()}, its client was faster."
+        raise RefusedError(f"{refusal}: {error}", error.code) from error
+    if not done:
+        raise RefusedError(f"{refusal}, its client was faster.", "its client was faster")
 
 
 def _hash_of(task: Any) -> str:

@@ -19,6 +19,32 @@ MISSING = (
 )
 PHONE: ViewportSize = {"width": 375, "height": 740}
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+LEAST_CONTRAST = 4.5
+"""WCAG 2.2, 1.4.3, for text of this size."""
+_CONTRASTS = """
+(within) => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const light = (colors) => {
+    for (const color of ["white", ...colors]) {
+      canvas.fillStyle = color;
+      canvas.fillRect(0, 0, 1, 1);
+    }
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  // Grounds may be translucent: all of them, the lowest first.
+  const grounds = (element) =>
+    element ? [...grounds(element.parentElement), getComputedStyle(element).backgroundColor] : [];
+  const shown = [...document.querySelectorAll(`${within} *`)].filter((element) => element.checkVisibility() &&
+    [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
+  return shown.map((element) => {
+    const under = grounds(element);
+    const [one, other] = [light([...under, getComputedStyle(element).color]), light(under)];
+    return [element.textContent.trim(), (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05)];
+  });
+}
+"""
 
 
 def found_chromium() -> str | None:
@@ -76,3 +102,9 @@ class Network:
         """Let it send no faster than this from now on, 0 being unlimited, or nothing at all."""
         conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second or -1}
         self._session.send("Network.emulateNetworkConditions", {"offline": offline, **conditions})
+
+
+def contrasts(page: Page, within: str = "body") -> list[tuple[str, float]]:
+    """Every piece of text that is shown within what the selector finds, with its contrast to its ground."""
+    found: list[tuple[str, float]] = page.evaluate(_CONTRASTS, within)
+    return found

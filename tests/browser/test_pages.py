@@ -9,35 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, ViewportSize, expect
 
-from tests.browser.chromium import DESKTOP, PHONE, Complaints
+from tests.browser.chromium import DESKTOP, LEAST_CONTRAST, PHONE, Complaints, contrasts
 from tests.browser.upload_page import NAME, UploadPage
 from tests.e2e.carryon import Carryon
 
 MiB = 2**20
-LEAST_CONTRAST = 4.5
-"""WCAG 2.2, 1.4.3, for text of this size."""
-_CONTRASTS = """
-() => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const light = (color) => {
-    canvas.fillStyle = color;
-    canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((v) => v / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    const color = getComputedStyle(element).backgroundColor;
-    return color === "rgba(0, 0, 0, 0)" ? ground(element.parentElement) : color;
-  };
-  const shown = [...document.querySelectorAll("body *")].filter((element) => element.checkVisibility() &&
-    [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
-  return shown.map((element) => {
-    const [one, other] = [light(getComputedStyle(element).color), light(ground(element))];
-    return [element.textContent.trim(), (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05)];
-  });
-}
-"""
 
 
 @pytest.fixture
@@ -109,7 +85,7 @@ def assert_sound(page: Page, picture: Path) -> None:
     page.screenshot(path=picture, full_page=True)
     assert picture.stat().st_size > 5_000
     assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth"), picture
-    weak = [(text, contrast) for text, contrast in page.evaluate(_CONTRASTS) if contrast < LEAST_CONTRAST]
+    weak = [(text, contrast) for text, contrast in contrasts(page) if contrast < LEAST_CONTRAST]
     assert not weak, picture
 
 

@@ -44,6 +44,9 @@ FACTS: dict[str, dict[str, Any]] = {
 """What a download of each state has in its row besides; a stopping one is a running one."""
 
 
+LABELS = {"stop": "Stop", "resume": "Resume", "retry": "Retry", "fetch_again": "Fetch again"}
+
+
 @pytest.fixture
 def ann() -> User:
     return User.objects.create_user("ann")
@@ -341,7 +344,7 @@ def test_what_cannot_be_done_is_told(
 ) -> None:
     download = make(state=state)
     assert operate(admin_client, download, name) == [told]
-    assert not LogEntry.objects.exists()
+    assert LogEntry.objects.get().change_message == f"Refused: {LABELS[name]} (it is {state})."
     assert Download.objects.get(pk=download.pk).state == state
 
 
@@ -352,7 +355,7 @@ def test_another_writer_of_the_file_is_told_and_no_fault_of_ours(
     make("other.mov", save_path=download.save_path)
     told = operate(admin_client, download, "resume")
     assert told == ["film.mov: not resumed: another download is writing that file."]
-    assert not LogEntry.objects.exists()
+    assert LogEntry.objects.get().change_message == "Refused: Resume (already_downloading)."
 
 
 def test_a_folder_that_may_be_used_no_longer_is_told(admin_client: Client, make: Callable[..., Download]) -> None:
@@ -377,8 +380,9 @@ def test_a_bulk_action_tells_what_became_of_each(
     told = act(admin_client, "stop", first, second, done)
     assert sorted(told[0].removeprefix("Stopped: ").removesuffix(".").split(", ")) == ["a.bin", "b.bin"]
     assert told[1:] == ["c.bin: not stopped, it is completed."]
-    entries = LogEntry.objects.filter(user=admin_user)
-    assert set(entries.values_list("object_id", flat=True)) == {str(first.pk), str(second.pk)}
+    entries = set(LogEntry.objects.filter(user=admin_user).values_list("object_id", "change_message"))
+    refused = (str(done.pk), "Refused: Stop (it is completed).")
+    assert entries == {(str(first.pk), "Stopped."), (str(second.pk), "Stopped."), refused}
 
 
 def test_many_are_counted(admin_client: Client, make: Callable[..., Download]) -> None:

@@ -394,7 +394,11 @@ def test_the_pages_run_no_script_of_their_own_and_tell_no_secrets(
 
 
 def test_an_upload_goes_only_after_a_question(
-    admin_client: Client, admin_user: User, make: Callable[..., Upload], files_root: Path
+    admin_client: Client,
+    admin_user: User,
+    make: Callable[..., Upload],
+    files_root: Path,
+    django_capture_on_commit_callbacks: Any,
 ) -> None:
     upload, other = make(parts=[1, 2]), make("other.mov", parts=[1])
     folder = files_root / ".uploads" / str(upload.pk)
@@ -407,7 +411,8 @@ def test_an_upload_goes_only_after_a_question(
     assert (hidden(question, "action"), hidden(question, "post")) == (["remove"], ["yes"])
     assert Upload.objects.count() == 2
 
-    assert answer(admin_client, LIST, "remove", upload) == ["Removed: film.mov."]
+    with django_capture_on_commit_callbacks(execute=True):
+        assert answer(admin_client, LIST, "remove", upload) == ["Removed: film.mov."]
     assert list(Upload.objects.all()) == [other]
     assert not folder.exists()
     assert (files_root / ".uploads" / str(other.pk)).is_dir()
@@ -431,7 +436,7 @@ def test_what_is_not_open_stays(state: str, admin_client: Client, make: Callable
     assert told(ask(admin_client, LIST, "remove", upload)) == refused
     assert answer(admin_client, LIST, "remove", upload) == refused
     assert Upload.objects.get(pk=upload.pk).state == state
-    assert not LogEntry.objects.exists()
+    assert {entry.change_message for entry in LogEntry.objects.all()} == {f"Refused: Remove (it is {state})."}
 
 
 def test_what_ends_between_question_and_answer_is_told(admin_client: Client, make: Callable[..., Upload]) -> None:
@@ -648,4 +653,4 @@ def test_a_file_that_somebody_else_deletes_meanwhile_is_told(
     stored = StoredFile.objects.create(owner=ann, name="film.mov", path="/x", size=1)
     monkeypatch.setattr("transfers.services.stored_file.delete", lambda **_: False)
     assert answer(admin_client, FILES, "delete", stored) == ["film.mov: not deleted, it is deleted already"]
-    assert not LogEntry.objects.exists()
+    assert LogEntry.objects.get().change_message == "Refused: Delete (it is deleted already)."

@@ -110,7 +110,7 @@ def test_a_queue_tells_its_length_and_the_age_of_what_comes_next(empty_queue: re
 def test_processes_are_there_while_they_say_so(broker: str) -> None:
     client = redis.Redis.from_url(broker)
     client.delete(presence.KEY)
-    here = presence.Announcement("web", sockets=lambda: 3, is_well=lambda: True)
+    here = presence.Announcement("web", numbers=lambda: {"sockets": 3}, is_well=lambda: True)
     here._say()
     client.eval(presence._SAY, 1, presence.KEY, "elsewhere:1:x", "5", '{"kind": "worker", "sockets": 0}', "60")
     client.eval(presence._SAY, 1, presence.KEY, "elsewhere:2:x", "-1", '{"kind": "worker", "sockets": 0}', "60")

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import Count
 from django.http import HttpRequest
 from knox.settings import CONSTANTS
 from unfold.admin import ModelAdmin, StackedInline
@@ -60,8 +62,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  #
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """What goes with a user, tokens named without their digests, or what keeps the user here."""
-        names, counts, missing_permissions, protected = super().get_deleted_objects(objs, request)
+        """What goes with a user, tokens named without their digests, or what keeps the user here: the audit does."""
+        users = list(objs)
+        names, counts, missing_permissions, protected = super().get_deleted_objects(users, request)
+        protected = [*protected, *_audited(users)]
         if protected:  # then no permission would help, and none is asked for
             missing_permissions = set()
         return _without_digests(names), counts, missing_permissions, protected
@@ -70,6 +74,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  #
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # as above
     """What several users may do together."""
+
+
+def _audited(users: Iterable[User]) -> list[str]:
+    """Words for those of the users who have done what is written down, which would go with them."""
+    found = LogEntry.objects.filter(user__in=users).order_by().values_list("user__username").annotate(Count("pk"))
+    return [f"{count} entries of the audit by {name}: make the user inactive instead" for name, count in found]
 
 
 def _without_digests(names: Iterable[Any]) -> list[Any]:

@@ -20,12 +20,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from transfers.admin import outcome, report, states, wording
+from transfers.admin import report, states, stuck, wording
+from transfers.admin.outcome import Deed, RefusedError, carry_out
 from transfers.admin.read_only import ReadOnlyAdmin
 from transfers.errors import CarryonError
 from transfers.models import Download
 from transfers.models.download import DownloadState
 from transfers.models.encryption import SecretLostError
+from transfers.services import attention
 from transfers.services import download as downloads
 
 
@@ -64,7 +66,12 @@ class DownloadAdmin(ReadOnlyAdmin):
 
     actions = ["stop", "resume", "retry", "fetch_again"]
     list_display = ["file", "user", "state_shown", "progress", "speed", "left", "requested"]
-    list_filter = ["state", ("user", admin.RelatedOnlyFieldListFilter), "requested_at"]
+    list_filter = [
+        stuck.filter_by(attention.DOWNLOADS),
+        "state",
+        ("user", admin.RelatedOnlyFieldListFilter),
+        "requested_at",
+    ]
     list_select_related = ["user"]
     list_per_page = 50
     list_before_template = states.TEMPLATE  # type: ignore[assignment]  # the theme has no types
@@ -203,27 +210,25 @@ class DownloadAdmin(ReadOnlyAdmin):
 
     def _operate(self, request: HttpRequest, rows: Iterable[Download], operation: Operation) -> None:
         """Try it on each, write down who did what, and tell what became of each."""
-        done, refused = [], []
-        for download in rows:
-            refusal = _attempted(download, operation)
-            if refusal is None:
-                self.log_change(request, download, f"{operation.done}.")
-                done.append(str(download))
-            else:
-                refused.append(f"{download}: {refusal}")
-        outcome.tell(self, request, operation.done, plural="downloads", done=done, refused=refused)
+
+        def act(download: Download) -> None:
+            _do(operation, download)
+
+        deed = Deed(label=operation.label, done=operation.done, plural="downloads", act=act)
+        carry_out(self, request, rows, deed)
 
 
-def _attempted(download: Download, operation: Operation) -> str | None:
-    """Do it; why it could not be done, else None."""
-    state = report.state(download)
+def _do(operation: Operation, download: Download) -> None:
+    """Have the service do it; RefusedError when it cannot be done."""
+    state, refusal = report.state(download), f"not {operation.done.lower()}"
     if state not in operation.states:
-        return f"not {operation.done.lower()}, it is {state}."
+        raise RefusedError(f"{refusal}, it is {state}.", f"it is {state}")
     try:
         operation.act(download=download)
-    except (CarryonError, SecretLostError) as error:
-        return f"not {operation.done.lower()}: {error}."
-    return None
+    except CarryonError as error:
+        raise RefusedError(f"{refusal}: {error}.", error.code) from error
+    except SecretLostError as error:
+        raise RefusedError(f"{refusal}: {error}.", "secret_lost") from error
 
 
 def _rendered(part: str, download: Download) -> SafeString:

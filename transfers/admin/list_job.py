@@ -15,13 +15,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from transfers.admin import order_items, states, wording
+from transfers.admin import order_items, states, stuck, wording
 from transfers.admin.list_standing import Standing, asked, rendered
 from transfers.admin.operations import OperatedAdmin, Operation
 from transfers.models import ListJob
 from transfers.models.list_job import LIVE, ListJobKind, ListJobState
+from transfers.services import attention, order_state
 from transfers.services import order as orders
-from transfers.services import order_state
 
 STATES = [(state.value, state.value.capitalize()) for state in ListJobState]
 STOP = Operation(
@@ -48,7 +48,10 @@ class ListJobAdmin(OperatedAdmin):
     operations = (STOP, AGAIN, EXPIRE)
     actions = ["stop", "again", "expire"]
     list_display = ["asked_for", "user", "state_shown", "progress", "requested"]
-    list_filter = ["kind", ("user", admin.RelatedOnlyFieldListFilter), "requested_at", "error_code"]
+    list_filter = [
+        *(stuck.filter_by(attention.LIST_JOBS), "kind", ("user", admin.RelatedOnlyFieldListFilter)),
+        *("requested_at", "error_code"),
+    ]
     list_select_related = ["user", "order"]
     list_per_page = 50
     list_before_template = states.TEMPLATE  # type: ignore[assignment]  # the theme has no types

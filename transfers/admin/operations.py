@@ -12,9 +12,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
-from transfers.admin import outcome
+from transfers.admin.outcome import Deed, carry_out
 from transfers.admin.read_only import ReadOnlyAdmin
-from transfers.errors import CarryonError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +70,13 @@ class OperatedAdmin(ReadOnlyAdmin):
     def operate(self, request: HttpRequest, rows: Iterable[Any] | QuerySet[Any], name: str) -> None:
         """Try it on each, write down who did what, and tell what became of each; no patient is named in either."""
         operation = next(operation for operation in self.operations if operation.name == name)
-        done, refused = [], []
-        for row in rows:
-            try:
-                operation.act(row, cast("User", request.user))
-            except CarryonError as error:
-                refused.append(f"{row}: {error}")
-            else:
-                self.log_change(request, row, f"{operation.done}.")
-                done.append(str(row))
+
+        def act(row: Any) -> None:
+            operation.act(row, cast("User", request.user))
+
         plural = str(self.opts.verbose_name_plural)
-        outcome.tell(self, request, operation.done, plural=plural, done=done, refused=refused)
+        deed = Deed(label=operation.label, done=operation.done, plural=plural, act=act)
+        carry_out(self, request, rows, deed)
 
     @property
     def _named(self) -> str:

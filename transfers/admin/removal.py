@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 
-from transfers.admin import outcome
-from transfers.admin.outcome import TOLD
+from transfers import audit
+from transfers.admin.outcome import TOLD, Deed, RefusedError, carry_out
 from transfers.errors import CarryonError
 
 MOST = 200
@@ -68,27 +68,16 @@ def _question(admin: ModelAdmin, request: HttpRequest, going: list[Any], removal
     return TemplateResponse(request, "transfers/admin/removal_question.html", context)
 
 
-def _remove(admin: ModelAdmin, request: HttpRequest, rows: Iterable[Any], removal: Removal) -> None:
-    done, refused = [], []
-    for row in rows:
-        refusal = _attempted(request, row, removal)
-        if refusal is None:
-            admin.log_deletions(request, cast("Any", [row]))
-            done.append(str(row))
-        else:
-            refused.append(f"{row}: not {removal.done.lower()}, {refusal}")
-    gone = len(set(request.POST.getlist(ACTION_CHECKBOX_NAME))) - len(done) - len(refused)
-    if gone > 0 and ANSWERED in request.POST:
-        refused.append(f"{gone} of them cannot be found here any more.")
-    outcome.tell(admin, request, removal.done, plural=removal.plural, done=done, refused=refused)
+def _remove(admin: ModelAdmin, request: HttpRequest, rows: list[Any], removal: Removal) -> None:
+    def act(row: Any) -> None:
+        if obstacle := removal.obstacle(row):
+            raise RefusedError(f"not {removal.done.lower()}, {obstacle}.", obstacle)
+        try:
+            removal.act(request, row)
+        except CarryonError as error:
+            raise RefusedError(f"not {removal.done.lower()}, {error}", error.code) from error
 
-
-def _attempted(request: HttpRequest, row: Any, removal: Removal) -> str | None:
-    """Do it; why it could not be done, else None."""
-    if obstacle := removal.obstacle(row):
-        return f"{obstacle}."
-    try:
-        removal.act(request, row)
-    except CarryonError as error:
-        return str(error)
-    return None
+    gone = len(set(request.POST.getlist(ACTION_CHECKBOX_NAME))) - len(rows)
+    missing = [f"{gone} of them cannot be found here any more."] if gone > 0 and ANSWERED in request.POST else []
+    deed = Deed(label=removal.verb, done=removal.done, plural=removal.plural, act=act, flag=audit.DELETION)
+    carry_out(admin, request, rows, deed, missing=missing)

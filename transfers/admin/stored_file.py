@@ -16,11 +16,13 @@ from unfold.decorators import display
 
 from transfers import storage
 from transfers.admin import proof, removal, wording
+from transfers.admin.outcome import RefusedError
 from transfers.admin.proof import Proof
 from transfers.admin.read_only import ReadOnlyAdmin
-from transfers.errors import CarryonError
 from transfers.models import Download, StoredFile, Upload
+from transfers.services import origin as origins
 from transfers.services import stored_file as files
+from transfers.services.origin import Origin
 
 ORIGINS = 10
 """Downloads, and uploads, that are told of one file."""
@@ -29,7 +31,7 @@ UNCHANGED, CHANGED, AFAR = "unchanged", "missing or changed", "in the bucket, no
 
 def _delete(request: HttpRequest, stored: StoredFile) -> None:
     if not files.delete(user=cast("User", request.user), stored_file_id=stored.pk):
-        raise CarryonError("it is deleted already")
+        raise RefusedError("not deleted, it is deleted already", "it is deleted already")
 
 
 def _described(stored: StoredFile) -> str:
@@ -64,13 +66,29 @@ class ProofFilter(admin.SimpleListFilter):
         return queryset.filter(proof.WHERE[chosen[0]]) if chosen else queryset
 
 
+class OriginFilter(admin.SimpleListFilter):
+    """The files that came this way."""
+
+    title = "origin"
+    parameter_name = "origin"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002 - Django's
+        """Every way."""
+        return [(way.value, way.label) for way in Origin]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[StoredFile]:  # noqa: ARG002 - Django's
+        """Those, or all."""
+        chosen = self.value()
+        return origins.came_by(queryset, Origin(chosen)) if chosen in Origin.values else queryset
+
+
 @admin.register(StoredFile)
 class StoredFileAdmin(ReadOnlyAdmin):
     """Every whole file that the service holds, what proves its bytes, and where it came from."""
 
     actions = ["delete"]
     list_display = ["name", "owner", "folder", "size_shown", "proof", "digest", "origin", "stored_at"]
-    list_filter = [ProofFilter, ("owner", admin.RelatedOnlyFieldListFilter), "created_at"]
+    list_filter = [OriginFilter, ProofFilter, ("owner", admin.RelatedOnlyFieldListFilter), "created_at"]
     change_form_outer_before_template = "transfers/admin/stored_file_head.html"  # type: ignore[assignment]  # the theme has no types
     list_select_related = ["owner"]
     list_per_page = 50

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.contenttypes.models import ContentType
+from django.contrib.admin.models import LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern
@@ -15,18 +14,11 @@ from django.utils import timezone
 from knox.models import AuthToken
 from unfold.decorators import display
 
+from transfers import audit
 from transfers.admin import wording
 from transfers.admin.read_only import ReadOnlyAdmin
 
-SHOWN_CHARACTERS = 8
-"""How much of a token's own beginning is shown: enough to find the one that one holds, of no use to others."""
-
 admin.site.unregister(AuthToken)
-
-
-def name_of(token: AuthToken) -> str:
-    """A token in words, without its digest."""
-    return f"{token.token_key[:SHOWN_CHARACTERS]}… of {token.user}"
 
 
 @admin.register(AuthToken)
@@ -59,28 +51,20 @@ class TokenAdmin(ReadOnlyAdmin):
         self, objs: Iterable[AuthToken], request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
         """What a revocation is asked to be confirmed for."""
-        names = [name_of(token) for token in objs]
+        names = [audit.name_of(token) for token in objs]
         missing = set() if self.has_delete_permission(request) else {str(self.opts.verbose_name)}
         return names, {str(self.opts.verbose_name_plural): len(names)}, missing, []
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[AuthToken]) -> list[LogEntry]:
         """Write down who revoked what."""
-        kind = ContentType.objects.get_for_model(AuthToken)
-        return LogEntry.objects.bulk_create(
-            LogEntry(
-                user_id=cast("int", request.user.pk),
-                content_type=kind,
-                object_repr=name_of(token),
-                action_flag=DELETION,
-                change_message="Revoked.",
-            )
-            for token in queryset
-        )
+        for token in queryset.select_related("user"):
+            audit.record(by=request.user, row=token, what="Revoked.", flag=audit.DELETION)
+        return []
 
     @display(description="token", ordering="token_key")
     def beginning(self, token: AuthToken) -> str:
         """The token's first characters."""
-        return f"{token.token_key[:SHOWN_CHARACTERS]}…"
+        return f"{token.token_key[: audit.SHOWN_CHARACTERS]}…"
 
     @display(description="state", label={"valid": "success", "expired": "danger", "user inactive": "warning"})
     def validity(self, token: AuthToken) -> str:

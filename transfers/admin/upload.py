@@ -19,10 +19,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from transfers.admin import removal, states, upload_parts, upload_report, wording
+from transfers.admin import removal, states, stuck, upload_parts, upload_report, wording
 from transfers.admin.read_only import ReadOnlyAdmin
 from transfers.models import Upload
 from transfers.models.upload import UploadState
+from transfers.services import attention
 from transfers.services import upload as uploads
 
 
@@ -69,7 +70,10 @@ class UploadAdmin(ReadOnlyAdmin):
 
     actions = ["remove"]
     list_display = ["file", "owner", "state_shown", "progress", "parts_here", "expires", "touched"]
-    list_filter = ["state", ("owner", admin.RelatedOnlyFieldListFilter), "created_at", "touched_at"]
+    list_filter = [
+        *(stuck.filter_by(attention.UPLOADS), "state", ("owner", admin.RelatedOnlyFieldListFilter)),
+        *("created_at", "touched_at"),
+    ]
     list_select_related = ["owner"]
     list_per_page = 50
     list_before_template = states.TEMPLATE  # type: ignore[assignment]  # the theme has no types

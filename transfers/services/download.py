@@ -115,7 +115,7 @@ def stop_download(*, download: Download) -> Download:
         raise NotDownloadingError("it is not being downloaded")
     if Download.objects.filter(pk=download.pk).stop_unclaimed():
         download.refresh_from_db()
-        progress.publish(progress.download_state(download))
+        transaction.on_commit(lambda: progress.publish(progress.download_state(download)))
     return download
 
 

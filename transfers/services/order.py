@@ -190,8 +190,8 @@ def stop(*, job: ListJob) -> ListJob:
     if not ListJob.objects.live().filter(pk=job.pk, desired=ListJobDesired.RUN).update(desired=ListJobDesired.STOP):
         raise JobEndedError("The job has ended already.")
     if ListJob.objects.filter(pk=job.pk).stop_unclaimed():
-        tell_list_job(job)
-        ring(tidy_zip, job.pk)
+        transaction.on_commit(lambda: tell_list_job(job))
+        transaction.on_commit(lambda: ring(tidy_zip, job.pk))
     job.refresh_from_db()
     return job
 

@@ -279,7 +279,7 @@ def abort(*, user: AbstractBaseUser, upload_id: int) -> None:
     upload = _open(user, upload_id)
     if not upload.mark_removing():
         raise UploadEndedError("The upload is complete, or is being completed.")
-    remove_upload(str(upload.pk))
+    transaction.on_commit(lambda: remove_upload(str(upload.pk)))
 
 
 def part_address(*, user: AbstractBaseUser, upload_id: int, number: int) -> storage.Address:

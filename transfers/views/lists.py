@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from transfers import audit
 from transfers.errors import InvalidInputError, NoSuchJobError
 from transfers.models import ListJob
 from transfers.models.list_job import LIVE, ListJobKind, ListJobState
@@ -174,7 +175,9 @@ class RemoveView(ListsAPIView):
         """Take files off the list; what is not on it is not missed."""
         owner = self.owner(request, userid)
         file_ids = self.parsed(AssociationSerializer, request.data, many=True).validated_data
-        lists.remove(user=owner, file_ids=file_ids)
+        taken = "Took files off the list"
+        with audit.doing_by_api(by=self.caller(request), owner_id=owner.pk, row=owner, what=taken):
+            lists.remove(user=owner, file_ids=file_ids)
         return self.whole(owner)
 
 
@@ -193,7 +196,9 @@ class JobStopView(ListsAPIView):
 
     def post(self, request: Request, job_id: str) -> Response:
         """End the job within a second or two; nothing half is left of what it was to make."""
-        job = orders.stop(job=self.job(request, job_id))
+        job, caller = self.job(request, job_id), self.caller(request)
+        with audit.doing_by_api(by=caller, owner_id=job.user_id, row=job, what="Stopped"):
+            job = orders.stop(job=job)
         return Response(orders.status(job=job), status.HTTP_202_ACCEPTED if job.state in LIVE else 200)
 
 

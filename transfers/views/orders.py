@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from transfers import audit
 from transfers.errors import InvalidInputError, NoSuchJobError, NoSuchOrderError
 from transfers.models import Order
 from transfers.serializers.lists import (
@@ -44,7 +46,10 @@ class ListOrderView(OrdersAPIView):
         """Order the whole list, or some of it; what is ordered leaves the list."""
         owner = self.owner(request, userid)
         asked = self.parsed(OrderRequestSerializer, request.data).save()
-        return self.shown(orders.make(user=owner, request=asked))
+        with transaction.atomic():
+            order = orders.make(user=owner, request=asked)
+            audit.by_api(by=self.caller(request), owner_id=owner.pk, row=order, what="Ordered", flag=audit.ADDITION)
+        return self.shown(order)
 
 
 @described.order
@@ -64,7 +69,9 @@ class OrderStartView(OrdersAPIView):
 
     def post(self, request: Request, order_id: str) -> Response:
         """Have the order zipped; one that is, or is being, gives the same job."""
-        job = orders.start(order=self.order(request, order_id))
+        order, caller = self.order(request, order_id), self.caller(request)
+        with audit.doing_by_api(by=caller, owner_id=order.user_id, row=order, what="Started"):
+            job = orders.start(order=order)
         return Response({"jobId": str(job.pk)})
 
 

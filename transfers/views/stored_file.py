@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from transfers import audit
 from transfers.models import StoredFile
 from transfers.paging import Pages
 from transfers.serializers.stored_file import ServedFileSerializer
@@ -116,8 +117,11 @@ class StoredFileDetailView(StoredFileAPIView):
     @extend_schema(operation_id="file_delete", responses={204: None, **dict.fromkeys((401, 403, 404), PROBLEM)})
     def delete(self, request: Request, pk: str) -> Response:
         """Delete the file: nobody sees it any more, and its bytes follow."""
-        if not files.delete(user=self.caller(request), stored_file_id=_id(pk)):
-            raise Http404
+        stored, caller = self.found(request, pk), self.caller(request)
+        deed = {"by": caller, "owner_id": stored.owner_id, "row": stored, "what": "Deleted", "flag": audit.DELETION}
+        with audit.doing_by_api(**deed):
+            if not files.delete(user=caller, stored_file_id=stored.pk):
+                raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from transfers import audit
 from transfers.errors import InvalidInputError
 from transfers.models import StoredFile, Upload
 from transfers.models.upload import UploadState
@@ -97,6 +98,14 @@ class UploadAPIView(APIView):
 
     def _content_url(self, stored_id: int) -> str:
         return self.request.build_absolute_uri(reverse("stored-file-content", args=[stored_id]))
+
+    def abort(self, upload_id: int) -> None:
+        """End the upload and remove its parts."""
+        caller = self.caller(self.request)
+        upload = uploads.find(user=caller, upload_id=upload_id)
+        deed = {"by": caller, "owner_id": upload.owner_id, "row": upload, "what": "Removed", "flag": audit.DELETION}
+        with audit.doing_by_api(**deed):
+            uploads.abort(user=caller, upload_id=upload_id)
 
     def stored(self, upload_id: int, part: IncomingPart, reader: Any) -> Response:
         """Store a part, and tell that it is."""
@@ -232,7 +241,7 @@ class UploadView(UploadAPIView):
     def _abort(self, form: StreamedForm) -> Response:
         form.finish()
         upload_id = _parsed(UploadIdSerializer, form)
-        uploads.abort(user=self.caller(self.request), upload_id=upload_id)
+        self.abort(upload_id)
         return Response({"fileId": upload_id, "aborted": True})
 
     steps: ClassVar[dict[str, Callable[[UploadView, StreamedForm], Response]]] = {
@@ -252,9 +261,9 @@ class UploadDetailView(UploadAPIView):
         return Response(self.state(uploads.find(user=self.caller(request), upload_id=int(upload_id))))
 
     @extend_schema(operation_id="upload_abort", responses={204: None, **_problems(401, 404, 409)})
-    def delete(self, request: Request, upload_id: str) -> Response:
+    def delete(self, request: Request, upload_id: str) -> Response:  # noqa: ARG002 - `abort` asks the view for it
         """End the upload and remove its parts."""
-        uploads.abort(user=self.caller(request), upload_id=int(upload_id))
+        self.abort(int(upload_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

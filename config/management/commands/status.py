@@ -6,15 +6,17 @@ import json
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand
 
+from config.dashboard import throughput
 from config.health import checks
 from config.health.probe import Answer, Probe
 from config.health.report import Health, Report
 from config.metrics import queues, rows
+from transfers import tally
 
 WATCH_SECONDS = 2.0
 CLEAR = "\033[H\033[2J"
@@ -38,6 +40,7 @@ class Command(BaseCommand):
             Probe("web", lambda: checks.at_least_one("web")),
             Probe("queues", queues.queues),
             Probe("rows", rows.numbers),
+            Probe("moved", tally.last_hour),
         )
         try:
             status = self._tell(health, options)
@@ -67,6 +70,7 @@ class Status:
         answers = dict(report.answers)
         self._queues: Answer[dict[str, queues.Queue]] = answers.pop("queues")
         self._rows: Answer[rows.RowNumbers] = answers.pop("rows")
+        self._moved: Answer[Mapping[tally.Counted, list[int]]] = answers.pop("moved")
         self._report = Report(answers)
 
     @property
@@ -82,6 +86,7 @@ class Status:
             "queues": waiting
             and {name: [each.length, round(each.oldest_seconds, 1)] for name, each in waiting.items()},
             "work": _work(self._rows.value),
+            "moved": self._moved.value and throughput.sums(self._moved.value),
         }
 
     def as_table(self) -> str:
@@ -99,6 +104,9 @@ class Status:
         if (work := _work(self._rows.value)) is not None:
             under_way = [(kind, _counts(each["states"]), str(each["leases"])) for kind, each in work.items()]
             told += [*_lines(("work", "states", "workers at it"), under_way), ""]
+        if self._moved.value is not None:
+            moved = [(each.title, each.hour, each.now) for each in throughput.told(self._moved.value)]
+            told += [*_lines(("in the last hour", "bytes", "in the last minute"), moved), ""]
         told.append("Everything is there." if self.is_ready else f"Down: {', '.join(self._report.down)}.")
         return "\n".join(told)
 

@@ -415,7 +415,7 @@ def test_a_case_is_not_synced_twice_at_once(admin_client: Client, case: Case) ->
     in_state(case, "running")
     assert operate(admin_client, case, "sync_up") == [f"case {case.uuid}: The case is being synced already."]
     assert Job.objects.count() == 1
-    assert not LogEntry.objects.exists()
+    assert LogEntry.objects.get().change_message == "Refused: Sync up (already_syncing)."
 
 
 def test_a_case_whose_first_copy_is_not_whole_is_copied_on(admin_client: Client, case: Case, folders: Path) -> None:

@@ -627,7 +627,9 @@ def test_what_was_granted_is_revoked_and_downloads_are_told(
     assert not Grant.objects.exists()
     assert not DownloadTask.objects.get(pk=download.pk).granted
     assert [event.body["task"]["id"] for event in events] == [download.pk]
-    assert LogEntry.objects.get().object_id == str(granted.pk)
+    entries = set(LogEntry.objects.values_list("object_id", "change_message"))
+    refused = (str(never.pk), "Refused: Revoke, berta (berta has no grant).")
+    assert entries == {(str(granted.pk), "Revoked from berta."), refused}
 
 
 def test_too_many_sources_at_once_are_refused(admin_client: Client, ann: User, berta: User) -> None:
@@ -750,7 +752,7 @@ def test_live_tasks_are_marked_failed_by_a_button(
     else:
         assert (task.status, task.revision) == (status, 0)
         assert answer == [f"{task.source.name}: not marked failed, it is {status.label.lower()}."]
-        assert not LogEntry.objects.exists()
+        assert LogEntry.objects.get().change_message == f"Refused: Mark failed (it is {status.label.lower()})."
 
 
 @pytest.mark.parametrize("kind", list(LISTS))

@@ -10,10 +10,12 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from knox.models import AuthToken
 from knox.settings import knox_settings
+
+from transfers import audit
 
 MAX_DAYS = 36_500
 """A century: past it lies the end of what dates can say."""
@@ -44,16 +46,26 @@ class Command(BaseCommand):
     def handle(self, *_: Any, user: str, staff: bool, expires_days: int | None, **__: Any) -> None:
         """Make the token and print it; CommandError when the name cannot be used or the database is not ready."""
         try:
-            owner, made = _owner(user, staff=staff)
-            lifetime = knox_settings.TOKEN_TTL if expires_days is None else timedelta(days=expires_days)
-            AuthToken.objects.filter(user=owner, expiry__lte=timezone.now()).delete()
-            stored, token = AuthToken.objects.create(owner, lifetime)  # type: ignore[no-untyped-call]
+            with transaction.atomic():
+                owner, made = _owner(user, staff=staff)
+                lifetime = knox_settings.TOKEN_TTL if expires_days is None else timedelta(days=expires_days)
+                AuthToken.objects.filter(user=owner, expiry__lte=timezone.now()).delete()
+                stored, token = AuthToken.objects.create(owner, lifetime)  # type: ignore[no-untyped-call]
+                _write_down(stored, made=made, staff=staff)
         except DatabaseError as error:
             raise CommandError(f"The database is not ready ({error}); run `manage.py migrate` first.") from None
         made_or_found = "New user" if made else "User"
         told = f"{made_or_found} {owner.username}: a new token, good until {stored.expiry:%Y-%m-%d}."
         self.stderr.write(told, self.style.SUCCESS)
         self.stdout.write(token)
+
+
+def _write_down(token: AuthToken, *, made: bool, staff: bool) -> None:
+    rights = " staff and superuser" if staff else ""
+    if made or rights:
+        flag = audit.ADDITION if made else audit.CHANGE
+        audit.by_command_line(row=token.user, what=f"Made{rights}", flag=flag)
+    audit.by_command_line(row=token, what=f"Made, good until {token.expiry:%Y-%m-%d}", flag=audit.ADDITION)
 
 
 def _days(text: str) -> int:
