@@ -1,4 +1,4 @@
-"""A running service backed up amid transfers, wrecked, restored: what was acknowledged is there, and transfers go on."""
+"""A service backed up amid transfers, wrecked, restored: what was acknowledged is there, and transfers go on."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Uploading:
         return requests.get(done["url"], headers=self._headers, timeout=60).content
 
     def md5s(self) -> dict[str, str]:
-        return {str(number): hashlib.md5(part).hexdigest() for number, part in self.parts.items()}
+        return {str(number): hashlib.md5(part, usedforsecurity=False).hexdigest() for number, part in self.parts.items()}
 
     @property
     def content(self) -> bytes:
