@@ -198,7 +198,7 @@ class Backup:
 
     def _about(self, *, key_included: bool) -> About:
         return About(
-            version=str(settings.SPECTACULAR_SETTINGS["VERSION"]),
+            version=settings.VERSION,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             database="sqlite" if databases.sqlite_path() else "postgresql",
             migrations=sorted(f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations()),

@@ -15,14 +15,15 @@ _HEAD = """# Configuring Carryon
 
 Every setting is an environment variable. Made by `make docs` from `config/settings/environment.py`; do not edit.
 
-- **Where to set them:** `make run PORT=9000`, or exported in the shell; in containers, in `.env` beside `docker-compose.yml`.
-  All processes of a service need the same.
-- **From a file:** `<NAME>_FILE` names a file whose text is the value: `SECRET_KEY_FILE=/run/secrets/key`. With both set it does not start.
-- **Empty is unset.** What cannot be used is told at the start, all faults at once, each by its name, never with its value.
+- **Where to set them:** `make run PORT=9000`, or exported in the shell; in containers, in `.env` beside
+  `docker-compose.yml`. All processes of a service need the same.
+- **From a file:** `<NAME>_FILE` names a file whose text is the value: `SECRET_KEY_FILE=/run/secrets/key`. With both set
+  it does not start.
+- **Empty is unset.** What cannot be used is told at the start, all faults at once, by name and without its value.
 - **Lists** have commas between their items, folders colons; JSON goes between single quotes.
 - **Changes** need a restart: nothing is lost by one.
-- Not ours, but read by what we use: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_DEFAULT_REGION`, `AWS_PROFILE` for S3, and
-  `SSL_CERT_FILE`, a file of certificates to trust besides.
+- Not ours, but read by what we use: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
+  `AWS_DEFAULT_REGION` and `AWS_PROFILE` for S3; `SSL_CERT_FILE`, a file of certificates to trust.
 """
 _SECTIONS = {
     "download": "Downloads",
