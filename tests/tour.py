@@ -1,7 +1,7 @@
 """A walk through the whole API of a running service, and what it answered and told on the socket.
 
-`python -m tests.tour` writes what it heard to `config/openapi/examples.yml` and `docs/sockets.yml`, from where the API's
-description and `docs/sockets.md` have their examples; `tests/e2e/test_described.py` holds both against another walk.
+`python -m tests.tour` writes what it heard to `config/openapi/examples.yml` and `docs/sockets.yml`, from where the
+API's description and `docs/sockets.md` have their examples; `tests/e2e/test_described.py` holds them against another.
 """
 
 from __future__ import annotations
@@ -216,10 +216,16 @@ class Tour:
 
     def _synced(self, folder: Path, *, pid: str = "P-0001", **fields: Any) -> str:
         asked = {
-            **{"up": True, "apiUrl": f"{self.carryon.service.url}/api", "source": str(folder)},
-            **{"projectname": folder.name, "pid": pid, "projecttype": "scan"},
-            **{"s3keypath": f"userdata/clinic-1/lab-7/{pid}/{folder.name}"},
-            **{"ownerGroupId": "clinic-1", "labId": "lab-7", "region": "ap-northeast-2"},
+            "up": True,
+            "apiUrl": f"{self.carryon.service.url}/api",
+            "source": str(folder),
+            "projectname": folder.name,
+            "pid": pid,
+            "projecttype": "scan",
+            "s3keypath": f"userdata/clinic-1/lab-7/{pid}/{folder.name}",
+            "ownerGroupId": "clinic-1",
+            "labId": "lab-7",
+            "region": "ap-northeast-2",
         }
         return str(self.ask("sync_ask", "POST", SYNC, asked | fields)["data"]["jobId"])
 

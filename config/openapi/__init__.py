@@ -33,7 +33,7 @@ REFUSALS: Mapping[int, tuple[str, str]] = {
     413: ("too_large", "The request's body is too large."),
     415: ("unsupported_media_type", "Unsupported media type in request."),
     416: ("range_not_satisfiable", "The file has no such range."),
-    422: ("part_checksum", "The part has another MD5 than was told."),
+    422: ("md5_mismatch", "The part has another MD5 than was told."),
     429: ("throttled", "Too many requests; try again later."),
     502: ("source_unreachable", "The source cannot be reached."),
     503: ("unavailable", "A part of the service is down; try again."),
@@ -132,7 +132,7 @@ def _worded(schema: str, told: Problem) -> Any:
     envelopes: Mapping[str, Callable[[Problem], Any]] = {
         "DownloadFail": download_fail,
         "SyncFail": _sync_failure,
-        "TaskFailure": functools.partial(task_failure, language="en"),
+        "TaskFailure": lambda told: task_failure(told, "en"),
     }
     return envelopes.get(schema.rpartition("/")[2], problem_json)(told)
 
@@ -153,10 +153,11 @@ def _exemplify(media: Schema, values: list[Any]) -> None:
 def _title(value: Any, number: int) -> str:
     """What an example is called: an option, a state or a code, where it has one."""
     if isinstance(value, dict):
-        told = value.get("data") if isinstance(value.get("data"), dict) else value
+        inner = value.get("data")
+        told: dict[str, Any] = inner if isinstance(inner, dict) else value
         for name in ("option", "code", "state", "jobState"):
             if isinstance(told.get(name), str):
-                return f"{told[name]}" if number == 1 else f"{told[name]}-{number}"
+                return str(told[name]) if number == 1 else f"{told[name]}-{number}"
     return f"example-{number}"
 
 

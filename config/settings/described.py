@@ -89,7 +89,7 @@ def _unit(name: str) -> str:
 
 
 def _default(name: str, field: FieldInfo) -> str:
-    value: Any = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    value: Any = field.get_default(call_default_factory=True)
     if value in (None, "", [], {}):
         return "unset"
     if isinstance(value, Path):

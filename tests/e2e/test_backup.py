@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ import pytest
 import requests
 
 from tests.e2e.carryon import Carryon, running_carryon, sha256
+from tests.e2e.uploads import md5
 from tests.origin import Behaviour, GeneratedFile, Origin
 from tests.postgres import find_programs, running_postgres
 from tests.servers import environment_of
@@ -109,7 +109,7 @@ class Uploading:
         return requests.get(done["url"], headers=self._headers, timeout=60).content
 
     def md5s(self) -> dict[str, str]:
-        return {str(number): hashlib.md5(part, usedforsecurity=False).hexdigest() for number, part in self.parts.items()}
+        return {str(number): md5(part) for number, part in self.parts.items()}
 
     @property
     def content(self) -> bytes:

@@ -1,4 +1,4 @@
-"""The API's description: whole, with examples that it allows, of the version that this is, and read without a network."""
+"""The API's description: whole, with examples that it allows, of this version, and read without a network."""
 
 from __future__ import annotations
 
