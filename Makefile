@@ -62,7 +62,7 @@ docs: $(VENV)/.dev ## Write docs/configure.md anew, from the settings
 	$(SCRATCH) $(MANAGE) describe_settings > docs/configure.md.new && mv docs/configure.md.new docs/configure.md
 
 screenshots: $(VENV)/.browser ## Take docs/screenshots/*.png anew, of a service of their own
-	$(BIN)/python -m docs.screenshots
+	$(BIN)/python -m tests.browser.screenshots
 
 lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt and the benchmarks' anew, with uv
 	$(LOCK) requirements/base.in -o requirements/base.txt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,14 +21,17 @@ from tests.servers import environment_of, manage
 from tests.service import REPOSITORY
 
 KEY = "a key of forty characters, for tests only"
+FILMS = {f"film{number}": bytes([number + 1]) * 60_000_000 for number in range(5)}
+"""Large enough to be killed in their midst."""
 ADD = """
 from pathlib import Path
 from django.contrib.auth.models import User
 from transfers.models import StoredFile
 user, _ = User.objects.get_or_create(username="ann")
-path = Path({path!r})
-status = path.stat()
-StoredFile.objects.create(owner=user, name=path.name, path=str(path), size=status.st_size, modified_ns=status.st_mtime_ns)
+for path in map(Path, {paths!r}):
+    status = path.stat()
+    facts = dict(size=status.st_size, modified_ns=status.st_mtime_ns)
+    StoredFile.objects.create(owner=user, name=path.name, path=str(path), **facts)
 """
 
 
@@ -50,13 +54,15 @@ class Place:
             timeout=120,
         )
 
-    def add(self, name: str, content: bytes) -> Path:
-        """A stored file with its row."""
-        path = self.data_dir / "files" / "1" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        manage(self.data_dir, "shell", "-v", "0", "-c", ADD.format(path=str(path)), **self.variables)
-        return path
+    def add(self, **contents: bytes) -> list[Path]:
+        """Stored files with their rows."""
+        folder = self.data_dir / "files" / "1"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        paths = [str(folder / name) for name in contents]
+        manage(self.data_dir, "shell", "-v", "0", "-c", ADD.format(paths=paths), **self.variables)
+        return [folder / name for name in contents]
 
     def back_up(self, *options: str) -> Path:
         done = self.run("backup", str(self.backups), *options)
@@ -72,16 +78,22 @@ class Place:
         return sorted(self.backups.glob("[0-9]*"))
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a database that has nothing in it."""
+    folder = tmp_path_factory.mktemp("migrated")
+    manage(folder, "migrate", "--verbosity", "0")
+    return folder
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    made = Place(tmp_path / "data", tmp_path / "backups", {})
-    made.data_dir.mkdir()
-    manage(made.data_dir, "migrate", "--verbosity", "0")
-    return made
+def place(tmp_path: Path, migrated: Path) -> Place:
+    shutil.copytree(migrated, tmp_path / "data")
+    return Place(tmp_path / "data", tmp_path / "backups", {})
 
 
 def test_there_and_back_with_the_key(place: Place) -> None:
-    path = place.add("film.mov", os.urandom(3_000_000))
+    (path,) = place.add(film=os.urandom(3_000_000))
     (place.data_dir / "cases" / "empty").mkdir(parents=True)
     before, key = path.read_bytes(), (place.data_dir / "secret_key").read_text()
     mtime = path.stat().st_mtime_ns
@@ -97,27 +109,26 @@ def test_there_and_back_with_the_key(place: Place) -> None:
     assert not (place.data_dir / "restoring").exists()
     assert place.data_dir.stat().st_mode & 0o007 == 0
     with closing(sqlite3.connect(place.data_dir / "carryon.sqlite3")) as database:
-        assert database.execute("SELECT name FROM transfers_storedfile").fetchall() == [("film.mov",)]
+        assert database.execute("SELECT name FROM transfers_storedfile").fetchall() == [("film",)]
 
 
 def test_what_is_unchanged_is_not_copied_again_and_old_ones_go(place: Place) -> None:
-    place.add("same.mov", b"same")
-    changing = place.add("other.mov", b"before")
+    _, changing = place.add(same=b"same", other=b"before")
     first = place.back_up()
     changing.write_bytes(b"after!")
     os.utime(changing, ns=(1, 1))
     second = place.back_up()
     name = "files/data/files/1/{}"
-    assert (first / name.format("same.mov")).samefile(second / name.format("same.mov"))
-    assert (first / name.format("other.mov")).read_bytes() == b"before"
-    assert (second / name.format("other.mov")).read_bytes() == b"after!"
+    assert (first / name.format("same")).samefile(second / name.format("same"))
+    assert (first / name.format("other")).read_bytes() == b"before"
+    assert (second / name.format("other")).read_bytes() == b"after!"
     time.sleep(1.1)  # backups are called by the second
     third = place.back_up("--keep", "2")
     assert place.whole() == [second, third]
 
 
 def test_nothing_is_overwritten(place: Place) -> None:
-    path = place.add("film.mov", b"film")
+    (path,) = place.add(film=b"film")
     backup = place.back_up()
     refused = place.run("restore", str(backup))
     assert (refused.returncode, "not empty" in refused.stderr) == (1, True), refused.stderr
@@ -131,8 +142,8 @@ def test_nothing_is_overwritten(place: Place) -> None:
 
 
 def test_only_into_the_folders_that_it_came_from_and_with_its_key(place: Place, tmp_path: Path) -> None:
-    place.add("film.mov", b"film")
-    backup, without = place.back_up(), None
+    place.add(film=b"film")
+    backup = place.back_up()
     elsewhere = Place(tmp_path / "elsewhere", place.backups, {})
     elsewhere.data_dir.mkdir()
     refused = elsewhere.run("restore", str(backup))
@@ -146,7 +157,7 @@ def test_only_into_the_folders_that_it_came_from_and_with_its_key(place: Place, 
 
 
 def test_what_is_damaged_or_missing_is_listed(place: Place) -> None:
-    damaged, missing, whole = (place.add(name, name.encode()) for name in ("damaged", "missing", "whole"))
+    damaged, missing, whole = place.add(damaged=b"damaged", missing=b"missing", whole=b"whole")
     missing.unlink()
     backup = place.back_up()
     (backup / "files/data/files/1/damaged").write_bytes(b"DAMAGED")
@@ -163,9 +174,9 @@ def test_what_is_damaged_or_missing_is_listed(place: Place) -> None:
 
 
 def test_a_backup_that_lacks_a_file_is_not_restored(place: Place) -> None:
-    place.add("film.mov", b"film")
+    place.add(film=b"film")
     backup = place.back_up()
-    (backup / "files/data/files/1/film.mov").unlink()
+    (backup / "files/data/files/1/film").unlink()
     place.wreck()
     refused = place.run("restore", str(backup))
     assert (refused.returncode, "missing in the backup" in refused.stderr) == (1, True), refused.stderr
@@ -178,8 +189,7 @@ def test_no_backup_among_what_is_backed_up(place: Place) -> None:
 
 
 def test_a_kill_leaves_no_half_backup_and_the_next_one_clears_up(place: Place) -> None:
-    for number in range(6):
-        place.add(f"film-{number}.mov", os.urandom(40_000_000))
+    place.add(**FILMS)
     command = [sys.executable, "manage.py", "backup", str(place.backups)]
     process = subprocess.Popen(command, env=environment_of(place.data_dir, {}), cwd=REPOSITORY)
     try:
@@ -195,8 +205,7 @@ def test_a_kill_leaves_no_half_backup_and_the_next_one_clears_up(place: Place) -
 
 
 def test_a_killed_restore_goes_on_and_nothing_starts_before(place: Place) -> None:
-    films = [place.add(f"film-{number}.mov", os.urandom(40_000_000)) for number in range(6)]
-    before = [film.read_bytes() for film in films]
+    films = place.add(**FILMS)
     backup = place.back_up()
     place.wreck()
     command = [sys.executable, "manage.py", "restore", str(backup)]
@@ -211,14 +220,14 @@ def test_a_killed_restore_goes_on_and_nothing_starts_before(place: Place) -> Non
     assert (refused.returncode, "not restored to its end" in refused.stderr) == (1, True), refused.stderr
     again = place.run("restore", str(backup))
     assert again.returncode == 0, again.stdout + again.stderr
-    assert [film.read_bytes() for film in films] == before
+    assert [film.read_bytes() for film in films] == list(FILMS.values())
     assert not list(place.data_dir.rglob("*.restoring"))
     assert place.run("prepare").returncode == 0
 
 
 def wait_for_films(folder: Path) -> None:
     deadline = time.monotonic() + 60
-    while not list(folder.rglob("film-1.mov*")):
+    while not list(folder.rglob("film1*")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -235,7 +244,7 @@ def on_postgres(tmp_path: Path) -> Iterator[Place]:
 
 def test_the_steps_that_deploy_backup_takes_on_postgresql(on_postgres: Place, tmp_path: Path) -> None:
     """Compose itself needs an engine; what the scripts have it do is done here, by programs of their names."""
-    path = on_postgres.add("film.mov", b"film")
+    (path,) = on_postgres.add(film=b"film")
     database = on_postgres.variables["DATABASE_URL"]
     compose = tmp_path / "compose"
     compose.write_text(COMPOSE.format(python=sys.executable, database=database, repository=REPOSITORY))
