@@ -52,7 +52,6 @@ def put(source: Path, target: Path, *, sha256: str) -> bool:
     if _copied(source, fresh).sha256 != sha256:
         fresh.unlink()
         return False
-    sync(fresh)  # a name after a power cut means that the bytes are there
     os.link(fresh, target)  # unlike a rename it takes no other file's place
     fresh.unlink()
     return True
@@ -74,6 +73,12 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folders(root: Path) -> None:
+    """Make the names in a folder, however deep, safe against power loss, and not all disks of the machine."""
+    for folder, _, _ in os.walk(root):
+        sync(Path(folder))
 
 
 def sha256_of(path: Path) -> str:
@@ -101,6 +106,7 @@ def _copied(source: Path, target: Path) -> Copied:
         os.ftruncate(writing, offset)
         os.fchmod(writing, stat.S_IMODE(status.st_mode))
         os.utime(writing, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.fsync(writing)  # a name after a power cut means that the bytes are there
     mark = dict(zip(("size", "mtime_ns", "ctime_ns", "inode"), _mark(status), strict=True))
     return Copied(**mark | {"size": offset}, sha256=digest.hexdigest())
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from django.db import connection
 
+from config.backup.copying import sync
+
 _DUMP = b"PGDMP"
 SQLITE, POSTGRESQL = "database.sqlite3", "database.dump"
 
@@ -57,7 +59,9 @@ def restore(source: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+    sync(fresh)
     fresh.replace(path)
+    sync(path.parent)
 
 
 def is_empty() -> bool:

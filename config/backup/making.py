@@ -19,7 +19,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils.crypto import salted_hmac
 
 from config.backup import databases, manifest, places
-from config.backup.copying import ChangedError, Copied, copy, link, sync
+from config.backup.copying import ChangedError, Copied, copy, link, sync, sync_folders
 from config.backup.manifest import About, Entry
 from transfers.engine.local.journal import bound_inode
 from transfers.engine.local.names import PART_SUFFIX
@@ -95,7 +95,10 @@ class Backup:
             copy(key, self._folder / places.KEY)
         about = self._about(key_included=key_included)
         manifest.write_about(self._folder, about)
-        os.sync()
+        for file in self._folder.iterdir():
+            if file.is_file():
+                sync(file)
+        sync_folders(self._folder)
         named = self._destination / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
         self._folder.rename(named)
         sync(self._destination)

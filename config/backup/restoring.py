@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.migrations.loader import MigrationLoader
 
 from config.backup import databases, manifest, places
-from config.backup.copying import put, sha256_of
+from config.backup.copying import put, sha256_of, sync
 from config.backup.making import Tell, key_fingerprint
 from config.backup.manifest import About, Entry, NoBackupError
 from config.supervisor.errors import StartError
@@ -88,11 +88,14 @@ class Restore:
         self._marker.write_text(f"{self._folder}\n")
         if self.about.key_included:
             _place_key(self._folder / places.KEY, self._key)
+        folders: set[Path] = set()
         for entry in manifest.entries(self._folder):
             self._bring(entry, outcome)
+            folders.update(_between(self._target(entry).parent, self._roots[entry.place]))
             if not entry.is_folder:
                 self._count(outcome, entry)
-        os.sync()
+        for folder in folders:
+            sync(folder)
         return outcome
 
     def database(self) -> None:
@@ -212,6 +215,12 @@ def compare(outcome: Outcome) -> None:
             outcome.differing.append(path)
 
 
+def _between(folder: Path, root: Path) -> list[Path]:
+    """The folder, and those above it up to the root."""
+    above = [each for each in folder.parents if each.is_relative_to(root)]
+    return [each for each in (folder, *above) if each.is_dir()]
+
+
 def _is_there(entry: Entry, path: Path) -> bool:
     """Whether the file is at its place already, from an earlier restore that did not come to its end."""
     try:
@@ -232,4 +241,6 @@ def _place_key(kept: Path, key: Path) -> None:
     fresh = key.with_name(f"{key.name}.restoring")
     shutil.copy2(kept, fresh)
     fresh.chmod(0o600)
+    sync(fresh)
     fresh.replace(key)
+    sync(key.parent)  # what it has encrypted must never outlast it

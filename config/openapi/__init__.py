@@ -7,7 +7,7 @@ against another run.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -129,12 +129,15 @@ def _refuse(operation: str, status: int, response: Schema) -> None:
 
 
 def _worded(schema: str, told: Problem) -> Any:
-    envelopes: Mapping[str, Callable[[Problem], Any]] = {
-        "DownloadFail": download_fail,
-        "SyncFail": _sync_failure,
-        "TaskFailure": lambda told: task_failure(told, "en"),
-    }
-    return envelopes.get(schema.rpartition("/")[2], problem_json)(told)
+    match schema.rpartition("/")[2]:
+        case "DownloadFail":
+            return download_fail(told)
+        case "SyncFail":
+            return _sync_failure(told)
+        case "TaskFailure":
+            return task_failure(told, "en")
+        case _:
+            return problem_json(told)
 
 
 def _sync_failure(told: Problem) -> Any:
