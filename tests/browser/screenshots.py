@@ -24,7 +24,7 @@ from tests.e2e.carryon import Carryon, running_carryon
 from tests.e2e.resolver import ALLOWED, NAMES_VARIABLE, python_path
 from tests.origin import Behaviour, GeneratedFile, Origin
 from tests.servers import manage
-from tests.service import REPOSITORY
+from tests.service import REPOSITORY, wait_until
 from tests.tour import Tour
 
 FOLDER = REPOSITORY / "docs" / "screenshots"
@@ -115,8 +115,7 @@ def _fill(files: Files) -> None:
     ids = [files.send("harbour", name, os.urandom(MIB * number)) for number, name in enumerate(_TAKES, start=1)]
     ids += [files.send("titles", f"title-{number}.png", os.urandom(100_000), "image/png") for number in (1, 2)]
     for file_id in ids:
-        while not files.is_hashed(file_id):
-            pass
+        wait_until(lambda: files.is_hashed(file_id), END_MS / 1000)  # noqa: B023 - asked at once
     for file_id in ids[:2]:
         files.ask("POST", "/download/list/me/add", json={"fileHandleId": file_id})
     order = files.ask("PUT", "/download/list/me/order", json={"zipFileName": "interviews"})
