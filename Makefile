@@ -21,7 +21,7 @@ LOCK := $(VENV)/lock/bin/uv pip compile --quiet --generate-hashes --no-emit-inde
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long lint types layers checks lock bench-download bench-orders bench-sync bench-tasks bench-upload bench-web clean
+.PHONY: help run test test-long lint types layers checks docs screenshots lock bench-download bench-orders bench-sync bench-tasks bench-upload bench-web clean
 
 help: ## Print this list
 	@echo "Commands (make NAME):"
@@ -57,6 +57,12 @@ checks: $(VENV)/.dev ## Check migrations, the production settings, the API descr
 	$(SCRATCH) $(MANAGE) spectacular --fail-on-warn --validate --file /dev/null
 	$(SCRATCH) $(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 	$(BIN)/hadolint Dockerfile
+
+docs: $(VENV)/.dev ## Write docs/configure.md anew, from the settings
+	$(SCRATCH) $(MANAGE) describe_settings > docs/configure.md.new && mv docs/configure.md.new docs/configure.md
+
+screenshots: $(VENV)/.browser ## Take docs/screenshots/*.png anew, of a service of their own
+	$(BIN)/python -m tests.browser.screenshots
 
 lock: $(VENV)/lock/.uv ## Write the hashed requirements/*.txt and the benchmarks' anew, with uv
 	$(LOCK) requirements/base.in -o requirements/base.txt

@@ -33,5 +33,5 @@ class Gathering:
     def text(self) -> bytes:
         """The numbers in Prometheus's text format; takes as long as the slowest that answers."""
         found = {name: answer.value for name, answer in self._round.answers().items()}
-        version = str(settings.SPECTACULAR_SETTINGS["VERSION"])
+        version = settings.VERSION
         return families.text(families.Numbers(version=version, report=self._health.report(), **found))

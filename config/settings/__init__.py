@@ -19,6 +19,8 @@ from config.settings.environment import read_environment, secret_key
 ENVIRONMENT = read_environment()
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DEBUG = False
+VERSION = "0.1.0"
+"""Of the service and of its API, the same as in pyproject.toml."""
 SECRET_KEY = secret_key(ENVIRONMENT)
 SECRET_KEY_FALLBACKS = ENVIRONMENT.secret_key_fallbacks
 
@@ -254,8 +256,9 @@ REST_KNOX = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Carryon",
     "DESCRIPTION": "Moves big files so that nothing ever starts over.",
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "config.openapi.describe"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,

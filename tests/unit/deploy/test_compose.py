@@ -5,6 +5,7 @@ Compose itself, where there is one, is asked too, with and without secrets.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -133,6 +135,38 @@ def test_compose_and_the_dockerfile_name_the_same_images() -> None:
     arguments = COMPOSED["x-service"]["build"]["args"]
     for name, default in re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE):
         assert arguments[name] == f"${{{name}:-{default}}}"
+
+
+def interpolated() -> dict[str, Any]:
+    """The file as Compose reads it, with its defaults, and with secrets."""
+
+    def value(found: re.Match[str]) -> str:
+        return "secret" if found["default"] is None else found["default"]
+
+    text = re.sub(r"(?<!\$)\$\{(?P<name>\w+)(?::-(?P<default>[^}]*)|:\?[^}]*)?\}", value, TEXT)
+    read: dict[str, Any] = yaml.safe_load(text.replace("$$", "$"))
+    return read
+
+
+def faults(composed: dict[str, Any]) -> list[str]:
+    """What Compose's own schema says against it; `x-service` is none of its services."""
+    # The Compose Specification's schema, Apache-2.0, byte for byte as docker-compose 1.29.2 brings it.
+    schema = json.loads((Path(__file__).with_name("compose_spec.json")).read_text())
+    return [
+        f"{error.json_path}: {error.message}" for error in jsonschema.Draft201909Validator(schema).iter_errors(composed)
+    ]
+
+
+def test_it_is_of_the_form_that_compose_specifies() -> None:
+    """`docker compose config` asks for more, where there is one; this is what can be known without it."""
+    assert faults(interpolated()) == []
+
+
+@pytest.mark.parametrize(("key", "value"), [("mem_limit", ["1g"]), ("memory_limit", "1g"), ("healthcheck", "curl")])
+def test_another_form_would_be_found(key: str, value: Any) -> None:
+    composed = interpolated()
+    composed["services"]["web"][key] = value
+    assert faults(composed)
 
 
 def composes() -> list[Sequence[str]]:

@@ -110,3 +110,24 @@ class Journal:
 
     def _check(self, number: int, size: int) -> int:
         return zlib.crc32(struct.pack("<QQ", number, size), zlib.crc32(self._generation))
+
+
+def bound_inode(journal: Path) -> int | None:
+    """The inode that a journal is bound to; None when it is no journal."""
+    header = Journal._HEADER  # noqa: SLF001 - the format is the class's
+    with journal.open("rb") as file:
+        content = file.read(header.size)
+    if len(content) < header.size or not content.startswith(Journal._MAGIC):  # noqa: SLF001
+        return None
+    return int(header.unpack(content)[4])
+
+
+def rebind(journal: Path, part_file: Path) -> None:
+    """Bind the copy of a journal to the copy of its part file: what it vouches for is in there, as before.
+
+    The journal must have been copied first: a part file only gains what its journal does not vouch for yet.
+    """
+    offset = Journal._HEADER.size - 8  # noqa: SLF001
+    with journal.open("r+b") as file:
+        file.seek(offset)
+        file.write(struct.pack("<Q", part_file.stat().st_ino))

@@ -150,6 +150,13 @@ class PartJournal:
         return zlib.crc32(struct.pack("<IQ16sI", number, size, md5, place), 1)
 
 
+def numbers_in(records: bytes) -> set[int]:
+    """The numbers of the parts that a piece of a journal tells of; a torn record at its end tells nothing."""
+    record = PartJournal._RECORD  # noqa: SLF001 - the format is the class's
+    whole = len(records) // record.size * record.size
+    return {number for number, *_ in record.iter_unpack(records[:whole])}
+
+
 def _lock_within(fileno: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:

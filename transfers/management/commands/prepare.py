@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractUser
 from django.core.management import call_command
@@ -53,7 +54,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, unshown_login: Path | None, login_fd: int | None, **_: Any) -> None:
-        """Prepare; CommandError when the database cannot be reached."""
+        """Prepare; CommandError when the database cannot be reached, or is not restored yet."""
+        restoring = settings.ENVIRONMENT.data_dir / "restoring"
+        if restoring.exists():
+            raise CommandError(
+                f"A backup was not restored to its end ({restoring}): repeat `manage.py restore`, which goes on."
+            )
         try:
             migrate()
             login = first_login(unshown_login)
