@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('transfers', '0003_orders'),
+        ('transfers', '0004_orders_mended'),
     ]
 
     operations = [
