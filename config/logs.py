@@ -51,7 +51,7 @@ def configure(level: str, form: Format = "text", redaction: Redaction | None = N
     # These tell every connection, message, query or round of a task at INFO.
     for noisy in (
         *("kombu", "amqp", "asyncio", "django.db.backends", "django.template", "websockets"),
-        *("celery.worker.strategy", "celery.app.trace", "celery.beat"),
+        *("celery.worker.strategy", "celery.app.trace", "celery.beat", "axes"),
     ):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
     # These tell refused requests at WARNING, or quote URLs with their secrets.

@@ -23,7 +23,8 @@ from transfers import leases
 from transfers.redis import Redis
 
 KEY = "carryon:processes"
-KINDS = ("web", "worker", "worker-cpu", "beat")
+WORKERS = ("worker", "worker-cpu")
+KINDS = ("web", *WORKERS, "beat")
 BEAT_SECONDS = 1.0
 TERM_SECONDS = 5
 """After so long without a word a process counts as gone."""

@@ -137,9 +137,9 @@ def _down(report: Report) -> list[str]:
 
 def _workers(processes: list[presence.Process]) -> list[Worker]:
     found = [
-        Worker(f"{process.host} {process.pid}", process.busy, process.threads)
+        Worker(f"{process.kind} {process.pid} on {process.host}", process.busy, process.threads)
         for process in processes
-        if process.kind == "worker"
+        if process.kind in presence.WORKERS
     ]
     return sorted(found, key=lambda worker: worker.name)
 

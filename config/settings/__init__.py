@@ -121,6 +121,7 @@ TEMPLATES = [
         },
     }
 ]
+LOGIN_REDIRECT_URL = "admin:index"  # the admin's form forgets where it is to lead
 AUTHENTICATION_BACKENDS = ["config.login.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -230,6 +230,12 @@ def test_kept_files_are_told_by_where_they_came_from(admin_client: Client, ann: 
     assert "Zips of orders 1 file 1.0 MiB Uploads 2 files 2.0 MiB Downloads 0 files 0 B Cases 1 file 1.0 MiB" in told
 
 
+@pytest.mark.usefixtures("admin_user")
+def test_the_admins_login_leads_there(client: Client) -> None:
+    response = client.post("/admin/login/", {"username": "admin", "password": "password"})
+    assert (response.status_code, response.headers["Location"]) == (302, PAGE)
+
+
 # Workers and the last hour ---------------------------------------------------------------------------------------
 
 
@@ -243,8 +249,9 @@ def counted() -> Iterator[redis.Redis]:
 
 @pytest.mark.usefixtures("broker")
 def test_workers_queues_and_the_last_hour_are_told(admin_client: Client, counted: redis.Redis) -> None:
-    told = '{"kind": "worker", "threads": 8, "busy": 3}'
-    counted.eval(presence._SAY, 1, presence.KEY, "cellar.0a1b2c3d:77:x", "5", told, "60")
+    for pid, kind in ((77, "worker"), (78, "worker-cpu")):
+        told = f'{{"kind": "{kind}", "threads": 8, "busy": 3}}'
+        counted.eval(presence._SAY, 1, presence.KEY, f"cellar.0a1b2c3d:{pid}:x", "5", told, "60")
     counts = Tally()
     counts.add(tally_of("download", 3 * 2**20))
     assert counts.flush()
@@ -254,8 +261,9 @@ def test_workers_queues_and_the_last_hour_are_told(admin_client: Client, counted
     assert minutes is not None
     assert sum(minutes["bytes_moved", (("kind", "download"),)]) == 4 * 2**20
     html = text(admin_client.get(LIVE))
-    assert "cellar 77 3 of 8 threads at work" in words(section(html, "workers"))
-    assert "transfers 0 housekeeping 0" in words(section(html, "workers"))
+    assert "worker 77 on cellar 3 of 8 threads at work" in words(section(html, "workers"))
+    assert "worker-cpu 78 on cellar 3 of 8 threads at work" in words(section(html, "workers"))
+    assert "transfers 0 lists 0 checksums 0 housekeeping 0" in words(section(html, "workers"))
     moved = section(html, "throughput")
     assert "Fetched from sources 4.0 MiB" in words(moved)
     assert "Sent to clients 1000 B" in words(moved)

@@ -78,7 +78,8 @@ def migrate() -> None:
     """Apply the migrations that are missing; a database that has them all is only looked at."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        call_command("migrate", interactive=False)
+        # A new database tells nothing but that it is made: fifty lines would hide the login that follows.
+        call_command("migrate", interactive=False, verbosity=1 if executor.loader.applied_migrations else 0)
 
 
 def first_login(unshown: Path | None) -> Login | None:
