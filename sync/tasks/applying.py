@@ -24,7 +24,7 @@ from sync.tasks.legs import Leg
 from sync.tasks.trouble import Trouble, attempts_at, pause_seconds
 from transfers import leases, running, tally
 from transfers.engine.tree.base import PART_BYTES
-from transfers.errors import CarryonError, Interrupted, Interruption, TransferError
+from transfers.errors import Interrupted, Interruption, TransferError
 
 log = structlog.get_logger(__name__)
 
@@ -182,10 +182,11 @@ class Applying:
         with self._lock:
             self._failed.append(Failure.of(self._job, action.path, error.code, error.message))
 
-    def _end_job(self, error: CarryonError) -> None:
+    def _end_job(self, error: TransferError) -> None:
         """Have the job's holder end it: nothing else would come of going on."""
         mine = Job.objects.filter(pk=self._job.pk, state=JobState.RUNNING, lease_epoch=self._job.lease_epoch)
         mine.update(error_code=error.code, error=error.message)
+        self._trouble.failure = error
         self.interrupt(Interruption.STOPPED)
 
     def _note(self, *, is_last: bool = False) -> None:
@@ -202,12 +203,15 @@ class Applying:
         self._write(outcomes, failed, {**numbers, **ended} if is_last else numbers)
 
     def _numbers(self) -> dict[str, Any]:
-        """What is done by now."""
+        """What is done by now; what somebody had done before is gone through again, and counts once."""
         parts = self._batch.first_part is not None
         size = self._work.most_bytes_moved if parts else self._bytes_done
         tally.add("bytes_moved", size - self._tallied, kind="sync")
         self._tallied = size
-        return {"files_done": self._files_done, "bytes_done": size}
+        return {
+            "files_done": max(self._files_done, self._batch.files_done),
+            "bytes_done": max(size, self._batch.bytes_done),
+        }
 
     def _write(self, outcomes: list[Outcome], failed: list[Failure], numbers: dict[str, Any]) -> None:
         self._sides.loser.settle()

@@ -67,8 +67,8 @@ def help_sync(job_id: str) -> None:
         if alone:
             try:
                 work_off(Leg(job, Phase(job.phase)))
-            except Interrupted:
-                pass
+            except CarryonError as error:
+                log.info("helped no more", job=str(job.pk), code=error.code)
             except Exception as error:  # noqa: BLE001 - the holder finds the batch undone, and meets with the same
                 _log_unexpected(job, error)
 

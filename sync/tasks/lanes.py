@@ -23,7 +23,7 @@ def work_off(leg: Leg, *, holds: Callable[[], bool] | None = None) -> None:
     """Do batches of the job until there are none to be had; its holder waits for those that others have.
 
     `holds` tells the holder whether it is to go on. What goes wrong with a file is noted; what goes wrong with all is
-    noted at the job, for its holder to see.
+    noted at the job, for its holder to see, and raised, as a TransferError.
     """
     failures: list[BaseException] = []
     shared = Shared(
@@ -48,6 +48,8 @@ def work_off(leg: Leg, *, holds: Callable[[], bool] | None = None) -> None:
         thread.join()
     if failures:
         raise failures[0]
+    if shared.trouble.failure is not None:
+        raise shared.trouble.failure
 
 
 class _Bell:
@@ -92,7 +94,8 @@ class _Lane:
                 self._bell.wait(rung)
 
     def _goes_on(self) -> bool:
-        return not running.draining() and (self._holds is None or self._holds())
+        is_over = self._shared.trouble.failure is not None or running.draining()
+        return not is_over and (self._holds is None or self._holds())
 
     def _stage(self) -> int | None:
         """The first stage that is not done: nothing of a later one may begin."""

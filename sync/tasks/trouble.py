@@ -76,6 +76,8 @@ class Trouble:
         self._code, self._in_a_row = "", 0
         self.worked = 0
         """How often anything has worked."""
+        self.failure: TransferError | None = None
+        """What the job is to end with, or to wait for."""
 
     def note_work(self) -> None:
         """Something has worked: the place is there."""

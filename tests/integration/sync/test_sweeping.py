@@ -1,0 +1,140 @@
+"""What unfinished syncs have left is removed once nobody is likely to go on with it; nothing else ever is."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from config.settings.environment import Cloud
+from sync import places
+from sync.models import Case
+from sync.models.job import JobState
+from sync.services import case as cases
+from sync.tasks import sweep
+from tests.e2e import syncs
+from tests.e2e.syncs import tree_of
+from tests.integration.sync.rows import new_case, new_job
+from tests.integration.transfers.rows import new_user, use
+from transfers.engine.tree.base import Description, Entry, part_plan
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+EXPIRY_SECONDS = 1.0
+LONG_AGO_SECONDS = 60.0
+SIZE = 10**6
+
+
+@pytest.fixture
+def ann() -> User:
+    return new_user("ann")
+
+
+@pytest.fixture(autouse=True)
+def _short_expiry(settings: Settings, tmp_path: Path) -> None:
+    _use(settings, tmp_path)
+
+
+def _use(settings: Settings, tmp_path: Path, **more: Any) -> None:
+    days = EXPIRY_SECONDS / 86_400
+    use(settings, sync_save_path=tmp_path / "cases", data_dir=tmp_path / "data", upload_expiry_days=days, **more)
+
+
+def left_behind(case: Case) -> list[Path]:
+    """Half of a large file on either side; the folders that they lie in."""
+    cloud = places.cloud_of(case.region).folder
+    assert cloud is not None
+    for tree in (places.local_tree(case), places.cloud_tree(case)):
+        sink = tree.sink("film", "1", Description(1, None), None)
+        sink.begin(part_plan(SIZE))
+        sink.close()
+    stagings = [root / places.STAGING / str(case.pk) for root in (places.local_folder(case).parents[2], cloud)]
+    assert all(list(staging.iterdir()) for staging in stagings)
+    return stagings
+
+
+def let_it_expire() -> None:
+    """What counts is when a file itself was changed, of which nobody can make another time."""
+    time.sleep(EXPIRY_SECONDS + 0.1)
+
+
+def is_swept(stagings: list[Path]) -> list[bool]:
+    return [not list(staging.iterdir()) for staging in stagings]
+
+
+def ended(case: Case, seconds_ago: float = LONG_AGO_SECONDS) -> None:
+    new_job(case, state=JobState.STOPPED, ended_at=timezone.now() - timedelta(seconds=seconds_ago))
+
+
+def test_what_nobody_has_asked_for_again_is_removed_and_all_else_stays(ann: User) -> None:
+    case = new_case(ann)
+    here, there = places.local_folder(case), Path(cases.cloud(case=case))
+    syncs.write(here, "here", "here")
+    syncs.write(there, "there", "there")
+    stagings = left_behind(case)
+    ended(case)
+    let_it_expire()
+    sweep()
+    assert is_swept(stagings) == [True, True]
+    assert (set(tree_of(here)), set(tree_of(there))) == ({"here"}, {"there"})
+    case.refresh_from_db()
+    assert case.swept_at is not None
+
+
+def test_what_may_still_be_gone_on_with_stays(ann: User) -> None:
+    lately, running, asked_again = new_case(ann), new_case(ann), new_case(ann)
+    everything = [left_behind(case) for case in (lately, running, asked_again)]
+    let_it_expire()
+    ended(running)
+    new_job(running, state=JobState.RUNNING)
+    ended(asked_again)
+    new_job(asked_again, state=JobState.QUEUED)
+    ended(lately, seconds_ago=0)
+    sweep()
+    assert [is_swept(stagings) for stagings in everything] == [[False, False]] * 3
+
+
+def test_what_was_touched_lately_stays(ann: User) -> None:
+    """Another service may have the same folder for its cloud."""
+    case = new_case(ann)
+    ended(case)
+    stagings = left_behind(case)
+    sweep()
+    assert is_swept(stagings) == [False, False]
+
+
+def test_a_case_is_swept_up_after_once_for_each_last_job(ann: User) -> None:
+    case = new_case(ann)
+    ended(case)
+    sweep()
+    stagings = left_behind(case)
+    let_it_expire()
+    sweep()
+    assert is_swept(stagings) == [False, False], "nothing has been at it since"
+    ended(case, seconds_ago=EXPIRY_SECONDS)
+    sweep()
+    assert is_swept(stagings) == [True, True]
+
+
+def test_one_whose_cloud_is_no_more_holds_up_nobody(ann: User, settings: Settings, tmp_path: Path) -> None:
+    gone, case = new_case(ann), new_case(ann, region="other")
+    for each in (gone, case):
+        ended(each)
+    stagings = left_behind(case)
+    let_it_expire()
+    _use(settings, tmp_path, sync_regions={"other": Cloud(folder=places.cloud_of("other").folder)})
+    sweep()
+    assert is_swept(stagings) == [True, True]
+
+
+def test_what_is_unfinished_is_no_file_of_the_tree(ann: User) -> None:
+    """What lies in the staging folder is never listed."""
+    case = new_case(ann)
+    left_behind(case)
+    found: list[Entry] = [*places.local_tree(case).entries(), *places.cloud_tree(case).entries()]
+    assert found == []
