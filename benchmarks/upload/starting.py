@@ -30,7 +30,7 @@ def _carryon(stack: ExitStack, root: Path, source: Source) -> list[Contender]:
     service = stack.enter_context(running_service(root / "carryon", LOG_LEVEL="WARNING", RATE_LIMIT_START="off"))
     service.wait_until_ready()
     port, token, pids = int(service.url.rpartition(":")[2]), service.told("token"), service.pids()
-    told = {"token": token, "worker": pids["worker-1"]}
+    told = {"token": token, "worker": pids["worker-cpu"]}
     return [Carryon(port, pids["web"], source, **told, raw=raw) for raw in (True, False)]
 
 

@@ -321,6 +321,13 @@ def test_adding_is_asked_for_again_for_the_same_user(admin_client: Client, ann: 
     assert (fresh.user, fresh.request, fresh.state) == (ann, asked, ListJobState.QUEUED)
 
 
+@pytest.mark.parametrize(("state", "offered"), [("running", {"stop"}), ("completed", {"again"}), ("failed", {"again"})])
+def test_adding_again_is_offered_once_it_has_ended(
+    admin_client: Client, ann: User, state: str, offered: set[str]
+) -> None:
+    assert buttons(text(admin_client.get(page_of(new_job(ann, state=state))))) == offered
+
+
 def test_an_order_is_zipped_again_by_its_job(admin_client: Client, ann: User) -> None:
     order = new_order(ann)
     job = new_job(ann, order, "stopped")

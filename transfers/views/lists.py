@@ -30,6 +30,7 @@ from transfers.services import download_list as lists
 from transfers.services import folder as folders
 from transfers.services import order as orders
 from transfers.views import lists_described as described
+from transfers.views.long_json import LongJSONParser
 
 MAX_BODY_BYTES = 32 * 2**20
 """What 200,000 associations take, as JSON."""
@@ -37,6 +38,8 @@ MAX_BODY_BYTES = 32 * 2**20
 
 class ListsAPIView(APIView):
     """What all views of lists and orders share."""
+
+    parser_classes = (LongJSONParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse bodies that no list needs, once it is known who asks."""

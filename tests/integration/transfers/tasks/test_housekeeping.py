@@ -10,7 +10,9 @@ import pytest
 import redis
 from django.conf import settings
 
+from tests.integration.transfers.order_rows import new_job, new_order
 from tests.integration.transfers.rows import in_seconds, new_download, new_user
+from transfers.doorbell import MAX_WAITING, QUEUES
 from transfers.models import StoredFile
 from transfers.tasks import reap
 from transfers.tasks.housekeeping import PATIENCE_SECONDS
@@ -20,19 +22,20 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def queue() -> Iterator[redis.Redis]:
-    """Redis with an empty queue of transfers."""
+    """Redis with empty queues."""
     with redis.Redis.from_url(settings.REDIS_URL, protocol=2) as client:
-        client.delete("transfers")
+        client.delete(*QUEUES)
         yield client
-        client.delete("transfers")
+        client.delete(*QUEUES)
 
 
-def rung(queue: redis.Redis) -> list[dict[str, Any]]:
-    """The doorbells that the reaper rings now, though another one is in the queue already."""
-    queue.delete("transfers")
-    queue.lpush("transfers", "another one")
+def rung(queue: redis.Redis, name: str = "transfers", *, empty: bool = False) -> list[dict[str, Any]]:
+    """The doorbells that the reaper rings now, though another one is in that queue already unless it is `empty`."""
+    queue.delete(*QUEUES)
+    if not empty:
+        queue.lpush(name, "another one")
     reap()
-    return [json.loads(message) for message in queue.lrange("transfers", 0, -1) if message != b"another one"]
+    return [json.loads(message) for message in queue.lrange(name, 0, -1) if message != b"another one"]
 
 
 def ids(messages: list[dict[str, Any]]) -> set[str]:
@@ -58,7 +61,25 @@ def test_checksums_that_a_worker_left_are_rung_for_at_once(queue: redis.Redis) -
     left = StoredFile.objects.create(**facts, path="/left", lease_owner="x:1:y", lease_expires_at=in_seconds(-0.1))
     StoredFile.objects.create(**facts, path="/new")
     StoredFile.objects.create(**facts, path="/held", lease_owner="x:1:y", lease_expires_at=in_seconds(60))
-    assert ids(rung(queue)) == {f"('{left.pk}',)"}
+    StoredFile.objects.create(**facts, path="/put-off", lease_expires_at=in_seconds(60))
+    assert ids(rung(queue, "checksums")) == {f"('{left.pk}',)"}
+
+
+def test_jobs_of_lists_are_rung_for_however_many_downloads_wait(queue: redis.Redis) -> None:
+    ann = new_user()
+    for _ in range(MAX_WAITING + 1):
+        new_download(next_attempt_at=in_seconds(-PATIENCE_SECONDS - 1))
+    jobs = [new_job(ann, next_attempt_at=in_seconds(-2)), new_job(ann, new_order(ann), next_attempt_at=in_seconds(-2))]
+    new_job(ann, next_attempt_at=in_seconds(60))
+    assert ids(rung(queue, "lists", empty=True)) == {f"('{job.pk}',)" for job in jobs}
+    assert queue.llen("transfers") == MAX_WAITING
+
+
+def test_a_job_that_was_handed_back_is_rung_for_at_once(queue: redis.Redis) -> None:
+    ann = new_user()
+    again = new_job(ann, next_attempt_at=in_seconds(-0.1), lease_epoch=1)
+    new_job(ann, next_attempt_at=in_seconds(-2))  # its doorbell is most likely in the queue
+    assert ids(rung(queue, "lists")) == {f"('{again.pk}',)"}
 
 
 def test_doorbells_do_not_expire_by_a_clock_of_another_host(queue: redis.Redis) -> None:

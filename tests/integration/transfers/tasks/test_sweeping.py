@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from django.db import connections
 from pytest_django.fixtures import Settings
 
 from tests.e2e.uploads import md5s
+from tests.integration.transfers.order_rows import new_order
 from tests.integration.transfers.rows import in_seconds, new_user, use
 from tests.integration.transfers.tasks.test_upload import EVEN, accepted, ended, files, fresh, rung, sent
+from transfers.doorbell import QUEUES
 from transfers.engine.base import Reader
 from transfers.errors import NoSuchUploadError, TransferError
-from transfers.models import StoredFile, Upload
+from transfers.models import ListJob, StoredFile, Upload
 from transfers.services import upload as uploads
 from transfers.services.upload import IncomingPart
 from transfers.storage.local import UPLOADS
@@ -49,9 +52,9 @@ def ann() -> User:
 @pytest.fixture(autouse=True)
 def queue() -> Iterator[redis.Redis]:
     with redis.Redis.from_url(django_settings.REDIS_URL, protocol=2) as client:
-        client.delete("transfers")
+        client.delete(*QUEUES)
         yield client
-        client.delete("transfers")
+        client.delete(*QUEUES)
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -69,12 +72,31 @@ def collecting(root: Path) -> set[int]:
     return {int(path.name) for path in (root / UPLOADS).iterdir()}
 
 
+def test_a_zip_that_nobody_knows_is_removed(ann: User, root: Path) -> None:
+    """As a worker may leave it that stood still, and finished after its job was stopped and tidied."""
+    made = root / ".made" / str(ann.pk)
+    made.mkdir(parents=True)
+    tidied, live, done = (uuid.uuid4() for _ in range(3))
+    for job, location in ((tidied, ""), (live, str(made / f"{live}.zip"))):
+        ListJob.objects.create(pk=job, user=ann, kind="zip", order=new_order(ann), location=location)
+    StoredFile.objects.create(owner=ann, name="z", path=str(made / f"{done}.zip"), size=1)
+    orphans = [f"{tidied}.zip", f"{tidied}.zip.3.deflated", f"{uuid.uuid4()}.zip.part"]
+    kept = [f"{live}.zip.part", f"{live}.zip.1.deflated", f"{done}.zip"]
+    for name in (*orphans, *kept):
+        (made / name).touch()
+    sweep()
+    assert len(list(made.iterdir())) == 6, "they are too young"
+    age(made, 2 * ORPHAN_AGE_SECONDS)
+    sweep()
+    assert {path.name for path in made.iterdir()} == set(kept)
+
+
 def test_what_nobody_has_touched_for_long_is_ended(ann: User, root: Path, queue: redis.Redis) -> None:
     expired, younger, resumed = (sent(ann, EVEN) for _ in range(3))
     Upload.objects.exclude(pk=younger.pk).update(touched_at=in_seconds(-DAY - 1))
     Upload.objects.filter(pk=younger.pk).update(touched_at=in_seconds(-DAY + 60))
     uploads.resume(user=ann, upload_id=resumed.pk)
-    queue.delete("transfers")
+    queue.delete(*QUEUES)
     sweep()
     assert rung(queue) == [("transfers.remove_upload", f"('{expired.pk}',)")]
     with pytest.raises(NoSuchUploadError):

@@ -19,6 +19,7 @@ from pytest_django.fixtures import Settings
 from tests.e2e.uploads import md5, md5s
 from tests.integration.transfers.rows import in_seconds, new_user, use
 from tests.unit.transfers.engine.local.test_crashes import crash_at
+from transfers.doorbell import QUEUES
 from transfers.engine.memory import MemorySource
 from transfers.errors import NoSuchUploadError, PartsDifferError
 from transfers.models import StoredFile, Upload
@@ -49,17 +50,17 @@ def ann() -> User:
 
 @pytest.fixture
 def queue() -> Iterator[redis.Redis]:
-    """Redis with an empty queue of transfers."""
+    """Redis with empty queues."""
     with redis.Redis.from_url(django_settings.REDIS_URL, protocol=2) as client:
-        client.delete("transfers")
+        client.delete(*QUEUES)
         yield client
-        client.delete("transfers")
+        client.delete(*QUEUES)
 
 
 def rung(queue: redis.Redis) -> list[tuple[str, str]]:
-    """The doorbells in the queue: tasks and arguments; the queue is empty afterwards."""
-    messages = [json.loads(message)["headers"] for message in queue.lrange("transfers", 0, -1)]
-    queue.delete("transfers")
+    """The doorbells in all queues: tasks and arguments; the queues are empty afterwards."""
+    messages = [json.loads(message)["headers"] for name in QUEUES for message in queue.lrange(name, 0, -1)]
+    queue.delete(*QUEUES)
     return sorted((message["task"], message["argsrepr"]) for message in messages)
 
 
@@ -281,7 +282,7 @@ def test_what_was_left_behind_is_rung_for(ann: User, queue: redis.Redis) -> None
     }
     old = [pair[0].pk for pair in rows.values()]
     Upload.objects.filter(pk__in=old).update(touched_at=in_seconds(-11))
-    queue.delete("transfers")
+    queue.delete(*QUEUES)
     reap()
     assert rung(queue) == [
         ("transfers.complete_upload", f"('{rows['completing'][0].pk}',)"),
@@ -291,7 +292,7 @@ def test_what_was_left_behind_is_rung_for(ann: User, queue: redis.Redis) -> None
 
 def test_checksums_are_rung_for_once_the_record_is_written(ann: User, queue: redis.Redis) -> None:
     upload = accepted(ann, EVEN)
-    queue.delete("transfers")
+    queue.delete(*QUEUES)
     with transaction.atomic():
         tasks._record(upload, tasks.collection(upload).complete(md5s(EVEN)))
         assert rung(queue) == []

@@ -23,13 +23,21 @@ from tests.integration.transfers.orders import Api, association, made_files, ord
 from tests.integration.transfers.rows import at_once, in_seconds, use
 from transfers import leases, running
 from transfers.engine.local.sink import LocalSink
-from transfers.errors import FolderUnusableError, Interruption, JobEndedError, OutOfSpaceError, SinkError
-from transfers.models import DownloadList, ListItem, ListJob, Order, StoredFile
+from transfers.errors import (
+    ChecksumsPendingError,
+    FolderUnusableError,
+    Interruption,
+    JobEndedError,
+    OutOfSpaceError,
+    SinkError,
+)
+from transfers.models import DownloadList, ListItem, ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobDesired, ListJobState
 from transfers.services import order as orders
 from transfers.services import stored_file as files
 from transfers.services import zip_stream
-from transfers.tasks import reap, remove_file, sweep, tidy_zip, zipping
+from transfers.tasks import checking, reap, remove_file, sweep, take_checksums, tidy_zip, zipping
+from transfers.tasks.items import Failure
 from transfers.tasks.zipping import MAX_FRUITLESS
 
 pytest_plugins = ["tests.integration.transfers.order_fixtures"]
@@ -287,6 +295,60 @@ def test_a_zip_waits_for_checksums(lister: User, monkeypatch: pytest.MonkeyPatch
     StoredFile.objects.filter(pk=file.pk).update(crc32=ready_file(lister).crc32, sha256="s")
     ListJob.objects.update(next_attempt_at=Now())
     assert zip_of(work(job)) == {"a.bin": b"bytes"}
+
+
+def test_waiting_looks_at_those_alone_that_are_waited_for(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipping, "CHECKSUMS_PATIENCE_SECONDS", 0.0)
+    stored = [ready_file(lister), ready_file(lister, crc32="", sha256=""), ready_file(lister)]
+    looked_at: list[int] = []
+    failure_of = checking.failure_of
+
+    def noted(order: Order, item: OrderItem, file: StoredFile | None) -> Failure | None:
+        looked_at.append(item.number)
+        return failure_of(order, item, file)
+
+    monkeypatch.setattr(checking, "failure_of", noted)
+    work(started(ordered(lister, *stored)))
+    assert looked_at == [1]
+
+
+def test_a_zip_is_not_read_again_for_its_checksums_before_it_is_ordered(lister: User) -> None:
+    inner = work(started(ordered(lister, ready_file(lister, "a.bin"), name="inner.zip"))).stored_file
+    assert inner is not None
+    reap()
+    take_checksums(str(inner.pk))
+    inner.refresh_from_db()
+    assert (inner.crc32, inner.checksum_error) == ("", "")
+    order = ordered(lister, inner)
+    job = started(order)
+    with pytest.raises(ChecksumsPendingError):
+        zip_stream.stream(order=order)
+    take_checksums(str(inner.pk))  # as who looks at the order has rung for
+    assert zip_of(work(job)) == {"orders/inner.zip": Path(inner.path).read_bytes()}
+
+
+def test_progress_goes_on_while_files_are_compressed(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [ready_file(lister, f"{n}.txt", TEXT + b"%d" % n, content_type="text/plain") for n in range(3)]
+    told: list[tuple[int, int]] = []
+    real = zipping.copy
+
+    def copy(*given: Any, **options: Any) -> None:
+        real(*given, **options)
+        (at_work,) = (work for _, work in running._running.values() if isinstance(work, zipping._Zipping))
+        told.append((at_work._progress()["bytes_done"], at_work.job.bytes_total))
+
+    monkeypatch.setattr(zipping, "copy", copy)
+    job = work(started(ordered(lister, *files)))
+    size = files[0].size
+    compressed, (zipped, total) = told[:-1], told[-1]
+    assert compressed == [(size * n, 6 * size) for n in (1, 2, 3)]
+    assert (zipped, total) == (3 * size + job.bytes_total,) * 2
+    assert job.bytes_done == job.bytes_total == Path(zip_path(job)).stat().st_size
+
+
+def zip_path(job: ListJob) -> str:
+    assert job.stored_file is not None
+    return job.stored_file.path
 
 
 # How jobs end ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from transfers.engine.local import MAX_NAME_BYTES
 from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobState
 from transfers.services import download_list as lists
+from transfers.services import order as orders
 
 NOBODYS = "0cf00e65-535d-4d83-97de-cd658b3814bf"
 """The id of no order and of no job."""
@@ -174,6 +175,27 @@ def test_an_order_of_a_file_that_is_gone(lister: User, client_of_lists: Api) -> 
     assert (len(told["files"]), told["totalSizeMB"]) == (2, 2)
 
 
+def test_an_order_of_very_many_files_is_written_a_few_at_a_time(
+    lister: User, client_of_lists: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And may be named in one body, though that is longer than others may be."""
+    files = put_on_list(lister, 2_500, size=3)
+    written: list[int] = []
+    create = type(OrderItem.objects).bulk_create
+
+    def bulk_create(self: Any, rows: Any, *rest: Any, **options: Any) -> Any:
+        written.append(len(rows))
+        return create(self, rows, *rest, **options)
+
+    monkeypatch.setattr(type(OrderItem.objects), "bulk_create", bulk_create)
+    sub_set = [{**association(file), "padding": "x" * 500} for file in files]
+    told = client_of_lists.told("PUT", f"{LIST}/order", {"zipFileName": "z", "subSet": sub_set})
+    assert (len(told["files"]), told["totalSizeMB"]) == (2_500, 1)
+    assert [int(each["fileHandleId"]) for each in told["files"]] == [file.pk for file in files]
+    assert (sum(written), max(written) <= orders.ROWS_AT_ONCE) == (2_500, True)
+    assert Order.objects.get().total_bytes == 7_500
+
+
 # The limit ------------------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +209,7 @@ def test_over_the_limit_only_the_start_is_refused(lister: User, client_of_lists:
     for method, what in (("POST", "/async/start"), ("GET", "/zip")):
         told = client_of_lists.refused(413, "order_too_large", method, path + what)
         assert (str(15 * MIB) in told["detail"], str(10 * MIB) in told["detail"]) == (True, True)
+        assert (told["size"], told["limit"]) == (15 * MIB, 10 * MIB)
     assert not ListJob.objects.exists()
     assert client_of_lists.told("GET", path) == order
     for file in files:

@@ -44,6 +44,8 @@ def key(name: str) -> str:
         ('<>:"|?*', "_______"),
         ("a\0b\x1fc\x7fd\x85", "a_b_c_d_"),
         ("\udc80.txt", "_.txt"),
+        ("safe\u202egnp.exe", "safe_gnp.exe"),
+        ("\u200e\u200f\u061c\u2066x\u2069", "____x_"),
         ("trailing. . ", "trailing"),
         ("CON", "_CON"),
         ("nul.txt", "_nul.txt"),
