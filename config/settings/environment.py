@@ -51,7 +51,12 @@ def _host_or_network(value: str) -> str:
 
 
 def _network(value: object) -> object:
-    return ipaddress.ip_network(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError("must be addresses and CIDRs without host bits, like 10.0.0.2 or 10.0.0.0/24") from None
 
 
 def _rate(value: str) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from config import headers
 from tests.integration.conftest import PASSWORD, Web
@@ -293,6 +296,17 @@ def test_no_page_of_ours_is_for_other_origins(guarded: Web, path: str) -> None:
         timeout=PATIENCE_SECONDS,
     )
     assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_sockets_go_by_the_same_rule(guarded: Web, token: str, address: str) -> None:
+    session = log_in(guarded, "root", PASSWORD, address).cookies
+    cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in session.items())}
+    with pytest.raises(InvalidStatus) as refused:
+        connect(guarded.events_url, origin=Origin("https://app.example"), additional_headers=cookie).close()
+    assert refused.value.response.status_code == 403
+    connect(guarded.events_url, origin=Origin(guarded.url), additional_headers=cookie).close()
+    known = {"Authorization": f"Token {token}"}
+    connect(guarded.events_url, origin=Origin("https://app.example"), additional_headers=known).close()
 
 
 def test_by_default_no_origin_is_allowed(web: Web) -> None:

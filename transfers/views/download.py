@@ -126,7 +126,7 @@ class DownloadListView(DownloadAPIView):
                 ),
             ),
             (202, "application/json"): _envelope("DownloadAccepted", serializers.DictField()),
-            **dict.fromkeys((400, 401, 403, 409, 502, 503, 507), _FAIL),
+            **dict.fromkeys((400, 401, 403, 409, 413, 429, 502, 503, 507), _FAIL),
         },
         parameters=[
             OpenApiParameter("Prefer", str, "header", description="`respond-async`, or `wait=N` seconds (RFC 7240).")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_without_variables_the_defaults_hold(tmp_path: Path) -> None:
         ("FETCH_ALLOW", "Files.Example, 10.0.0.0/8,", "fetch_allow", ["Files.Example", "10.0.0.0/8"]),
         ("FETCH_ALLOW", "fd00::/8", "fetch_allow", ["fd00::/8"]),
         ("ALLOWED_HOSTS", "a.example,b.example", "allowed_hosts", ["a.example", "b.example"]),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1,", "trusted_proxies", [ip_network("10.0.0.0/8"), ip_network("::1")]),
+        ("RATE_LIMIT_LOGIN", "5/hour", "rate_limit_login", "5/hour"),
+        ("RATE_LIMIT_START", "off", "rate_limit_start", "off"),
+        (
+            "CORS_ALLOWED_ORIGINS",
+            "https://a.example:8443,http://b",
+            "cors_allowed_origins",
+            ["https://a.example:8443", "http://b"],
+        ),
+        ("AUDIT_LOG_DAYS", "0.5", "audit_log_days", 0.5),
         ("PATH_MAP", '{"C:\\\\Ray": "/srv/ray"}', "path_map", {"C:\\Ray": "/srv/ray"}),
         ("LEGACY_FAIL_STATUS", "200", "legacy_fail_status", 200),
         ("DATABASE_URL", "sqlite:////srv/db.sqlite3", "database_url", "sqlite:////srv/db.sqlite3"),
@@ -82,6 +93,16 @@ def test_good_values_are_taken(
         ("PUBLIC_URL", "https://", "names no host"),
         ("FETCH_ALLOW", "10.0.0.0/33", "neither the name of a host nor an address nor a CIDR"),
         ("FETCH_ALLOW", "http://files.example/", "is neither the name of a host nor an address nor a CIDR"),
+        ("TRUSTED_PROXIES", "nginx", "must be addresses and CIDRs"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "without host bits"),
+        ("RATE_LIMIT_LOGIN", "often", "a number and a span"),
+        ("RATE_LIMIT_REQUESTS", "7/week", "a number and a span"),
+        ("CORS_ALLOWED_ORIGINS", "*", "must begin with one of http://"),
+        ("CORS_ALLOWED_ORIGINS", "https://app.example/", "must be an origin"),
+        ("CORS_ALLOWED_ORIGINS", "https://App.example", "must be an origin"),
+        ("CORS_ALLOWED_ORIGINS", "https://user:pass@app.example", "must be an origin"),
+        ("AUDIT_LOG_DAYS", "-1", "greater than or equal to 0"),
+        ("LOGIN_FAILURES", "0", "greater than or equal to 1"),
         ("PATH_MAP", "{'a': 'b'}", "is not JSON"),
         ("PATH_MAP", '["a"]', "must be a JSON object"),
         ("PATH_MAP", '{"a": 1}', "valid string"),

@@ -16,6 +16,7 @@ from django.test import Client
 from knox.models import AuthToken
 from pytest_django.fixtures import Settings
 
+from config.headers import PERMISSIONS
 from tests.integration.transfers.files import new_file
 from tests.integration.transfers.rows import new_user, use
 from transfers import storage
@@ -89,6 +90,8 @@ def test_the_whole_file(api: Client, stored: StoredFile) -> None:
         "X-Frame-Options": "DENY",
         "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": PERMISSIONS,
         "Allow": "GET, HEAD, OPTIONS",
     }
     assert response["ETag"].startswith('"')
