@@ -30,6 +30,16 @@ class Row:
     when: str = ""
     code: str = ""
 
+    @property
+    def moves(self) -> bool:
+        """Whether its speed is known."""
+        return self.shown.speed != wording.NOTHING
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is known how long it takes."""
+        return self.shown.left != wording.NOTHING
+
     @classmethod
     def of(cls, kind: Kind, row: Model, **more: str) -> Row:
         """Word it."""

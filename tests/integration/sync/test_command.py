@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
@@ -38,6 +39,7 @@ from tests.integration.sync.rows import REGION, new_case, new_job
 from tests.integration.transfers.rows import use
 from tests.servers import environment_of
 from tests.service import REPOSITORY, wait_until
+from transfers import audit
 from transfers.errors import NotSyncingError
 
 END_SECONDS = 120
@@ -182,6 +184,9 @@ def test_staff_may_ask_for_anybodys_case(case: Case) -> None:
 def test_what_may_change_of_a_known_case_changes(case: Case, source: Path) -> None:
     call("up", *WHO, "--source", source, "--lab", "another lab", "--no-wait")
     case.refresh_from_db()
+    entry = LogEntry.objects.get()
+    assert (entry.user.username, entry.object_id) == (audit.COMMAND_LINE, str(case.pk))
+    assert entry.change_message == "Asked to sync up. On the command line."
     assert (case.lab_id, case.projecttype, case.s3keypath) == ("another lab", "TEST-PROJECT", "here/jaw")
     assert Job.objects.get().source == str(source)
 
@@ -232,6 +237,7 @@ def test_ctrl_c_stops_the_job(case: Case) -> None:
     assert "Stopping; what is done stays done." in err
     assert code == 130
     assert Job.objects.get().state == JobState.STOPPED
+    assert LogEntry.objects.first().change_message == "Stopped. On the command line."
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -246,10 +252,11 @@ def test_ctrl_c_twice_leaves_at_once(case: Case) -> None:
         heard.set()
         press_ctrl_c()
 
-    thread = meanwhile(twice)
     began = time.monotonic()
-    with watching.heeding_ctrl_c() as wish, pytest.raises(KeyboardInterrupt):
-        watching.followed(job, Lines(lambda _: None), wish)
+    with watching.heeding_ctrl_c() as wish:
+        thread = meanwhile(twice)  # who pressed it sooner would end the tests
+        with pytest.raises(KeyboardInterrupt):
+            watching.followed(job, Lines(lambda _: None), wish)
     thread.join()
     assert heard.is_set()
     assert time.monotonic() - began < 30
