@@ -100,7 +100,8 @@ class Backup:
             if file.is_file():
                 sync(file)
         sync_folders(self._folder)
-        named = self._destination / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+        while (named := self._destination / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")).exists():
+            time.sleep(0.1)  # another one was made in this very second
         self._folder.rename(named)
         sync(self._destination)
         return named, about
