@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ PRIVATE_HASH = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 PEER = "QmdUVasivefLGRkT4R9mzcp82Qoc47UBb5G9bHXdZkW3RP"
 PART = b"carryon " * 8192
 END_SECONDS = 60
+_WORKER = re.compile(r'("worker": ")[^"]+"')
+"""Names a host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +277,7 @@ def _is_end(body: dict[str, Any]) -> bool:
 
 def _told(value: Any, names: dict[str, str]) -> Any:
     """The value without what only this machine has."""
-    text = json.dumps(value)
+    text = _WORKER.sub(r'\1host-1.5f0c1d2e:4711:812345-1a1c43abbe1c"', json.dumps(value))
     for here, anywhere in names.items():
         text = text.replace(json.dumps(here)[1:-1], anywhere)
     return json.loads(text)

@@ -76,6 +76,8 @@ def check(source: Path) -> None:
     """Nothing, where the dump can be read from its beginning to its end; DatabaseError where not."""
     if source.name == SQLITE:
         _check_sqlite(source)
+    elif shutil.which("pg_restore") is None:  # as in a container that has none
+        check_form(source)
     else:
         _run("pg_restore", "--file=/dev/null", str(source))
 

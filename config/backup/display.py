@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TextIO
 
 TERMINAL_SECONDS, LOG_SECONDS = 0.5, 30.0
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -13,9 +13,9 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 class Counter:
     """Counts files and bytes in one line of a terminal, or, elsewhere, in a line now and then; never with names."""
 
-    def __init__(self, output: Any) -> None:
+    def __init__(self, output: TextIO) -> None:
         self._output = output
-        self._is_terminal = bool(output.isatty())
+        self._is_terminal = output.isatty()
         self._told_at = time.monotonic()
         self._shown = False
 
@@ -34,20 +34,21 @@ class Counter:
             return
         self._told_at = now
         if self._is_terminal:
-            self._output.write(f"\r\033[K{files} files, {amount(count)}", ending="")
+            self._output.write(f"\r\033[K{files} files, {amount(count)}")
             self._output.flush()
             self._shown = True
         else:
-            self._output.write(f"{files} files, {amount(count)}")
+            self.say(f"{files} files, {amount(count)}")
 
     def say(self, text: str) -> None:
         """Tell a step."""
         self._clear()
-        self._output.write(text)
+        self._output.write(f"{text}\n")
+        self._output.flush()
 
     def _clear(self) -> None:
         if self._shown:
-            self._output.write("\r\033[K", ending="")
+            self._output.write("\r\033[K")
             self._shown = False
 
 

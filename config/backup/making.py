@@ -31,7 +31,8 @@ UNFINISHED, BEGUN = ".unfinished-", ".begun-"
 """What the folder of a backup is called while it is made: in one go, or in two."""
 BEGUN_HOURS = 24
 """How long a backup that was begun may wait for its database."""
-TRIES = 5
+TRIES, TRY_SECONDS = 5, 0.2
+"""How often, and after what growing pauses, an upload is copied whose parts are replaced meanwhile."""
 
 Tell = Callable[[int, int], None]
 """Takes files and bytes that the backup has so far."""
@@ -99,7 +100,8 @@ class Backup:
             if file.is_file():
                 sync(file)
         sync_folders(self._folder)
-        named = self._destination / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+        while (named := self._destination / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")).exists():
+            time.sleep(0.1)  # another one was made in this very second
         self._folder.rename(named)
         sync(self._destination)
         return named, about
@@ -108,23 +110,33 @@ class Backup:
 
     def _take_upload(self, folder: Path) -> None:
         """Its journal first, then what that vouches for; again when a part was replaced meanwhile."""
-        root, place = self._place_of(folder)
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
+            time.sleep(attempt * TRY_SECONDS)
             taken: list[Entry] = []
             try:
-                names = sorted((path.name for path in folder.iterdir()), key=lambda name: name != "journal")
-                for name in (name for name in names if not name.endswith(".lock")):
-                    found = places.Found(place, str((folder / name).relative_to(root)), folder / name)
-                    taken.append(self._copied(found, settled=False))
+                for path in sorted(folder.iterdir(), key=lambda path: path.name != "journal"):
+                    taken += self._copied_of_upload(path)
                 if self._still_stands(folder, taken):
                     self._list(taken)
                     return
-            except FileNotFoundError:  # it was completed, or a part has moved to its place
+            except FileNotFoundError:  # it was completed, or ended
                 pass
             for entry in taken:
                 manifest.path_in(self._folder, entry).unlink()
         if folder.exists():
             self._failures.append(f"{folder}: its parts were replaced {TRIES} times while they were read")
+
+    def _copied_of_upload(self, path: Path) -> list[Entry]:
+        """The file, unless it need not be there: a lock, or a part beside that is gone and so has moved or ended."""
+        root, place = self._place_of(path)
+        if path.suffix == ".lock":
+            return []
+        try:
+            return [self._copied(places.Found(place, str(path.relative_to(root)), path), settled=False)]
+        except FileNotFoundError:
+            if path.name in ("journal", "data"):
+                raise
+            return []
 
     def _still_stands(self, folder: Path, taken: list[Entry]) -> bool:
         """Whether no part that the copied journal vouches for was replaced while the bytes were copied."""

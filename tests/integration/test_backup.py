@@ -122,7 +122,6 @@ def test_what_is_unchanged_is_not_copied_again_and_old_ones_go(place: Place) -> 
     assert (first / name.format("same")).samefile(second / name.format("same"))
     assert (first / name.format("other")).read_bytes() == b"before"
     assert (second / name.format("other")).read_bytes() == b"after!"
-    time.sleep(1.1)  # backups are called by the second
     third = place.back_up("--keep", "2")
     assert place.whole() == [second, third]
 
@@ -148,7 +147,6 @@ def test_only_into_the_folders_that_it_came_from_and_with_its_key(place: Place, 
     elsewhere.data_dir.mkdir()
     refused = elsewhere.run("restore", str(backup))
     assert (refused.returncode, "DATA_DIR" in refused.stderr) == (1, True), refused.stderr
-    time.sleep(1.1)
     without = place.back_up("--without-key")
     assert not (without / "secret_key").exists()
     place.wreck()

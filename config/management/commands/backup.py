@@ -58,7 +58,7 @@ class Command(BaseCommand):
         """Make it; CommandError when none was made."""
         destination = destination.absolute()
         try:
-            with making.locked(destination), Counter(self.stderr) as counter:
+            with making.locked(destination), Counter(sys.stderr) as counter:
                 if cleared := making.clear(destination):
                     counter.say(f"removed {cleared} that were never finished")
                 if begin:
@@ -66,7 +66,7 @@ class Command(BaseCommand):
                     return
                 folder = finish.absolute() if finish else destination / f"{making.UNFINISHED}{_now()}"
                 failures = self._make(folder, destination, counter, with_key=not without_key)
-                self._thin(destination, keep)
+                self._thin(destination, keep, counter)
         except (BackupError, databases.DatabaseError, OSError, Error) as error:
             raise CommandError(f"No backup was made: {error}") from error
         if failures:
@@ -96,9 +96,10 @@ class Command(BaseCommand):
         self.stdout.write(str(named))
         return about.failures
 
-    def _thin(self, destination: Path, keep: int | None) -> None:
+    @staticmethod
+    def _thin(destination: Path, keep: int | None, counter: Counter) -> None:
         if keep is not None and (removed := making.remove_old(destination, keep)):
-            self.stderr.write(f"removed {removed} older")
+            counter.say(f"removed {removed} older")
 
 
 def _begin(destination: Path, counter: Counter) -> Path:

@@ -43,7 +43,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, backup: Path, check: bool, files_only: bool, database_is_there: bool, **__: Any) -> None:
         """Restore it; CommandError when it was refused, or failed midway."""
         try:
-            with Counter(self.stderr) as counter:
+            with Counter(sys.stderr) as counter:
                 restore = Restore(backup.absolute(), counter)
                 if check:
                     outcome = restore.read()

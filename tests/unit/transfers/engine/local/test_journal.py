@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.unit.transfers.engine.local.building import (
     write_beginning,
 )
 from transfers.engine.local import LocalSink
-from transfers.engine.local.journal import Journal
+from transfers.engine.local.journal import Journal, bound_inode, rebind
 from transfers.engine.plan import Plan, whole
 from transfers.errors import FolderUnusableError, SinkError
 
@@ -258,3 +259,24 @@ def test_ten_thousand_parts(tmp_path: Path) -> None:
     assert (tmp_path / "journal").stat().st_size == HEADER_BYTES + 10_000 * SLOT_BYTES
     assert struct.calcsize("<QI4x") == SLOT_BYTES
     journal.close()
+
+
+def test_a_copy_is_gone_on_with_once_its_journal_is_bound_to_it(tmp_path: Path) -> None:
+    half_built(tmp_path)
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    for path in (part_of(tmp_path), journal_of(tmp_path)):
+        shutil.copy(path, restored)
+    assert bound_inode(journal_of(restored)) == part_of(tmp_path).stat().st_ino
+    rebind(journal_of(restored), part_of(restored))
+    assert bound_inode(journal_of(restored)) == part_of(restored).stat().st_ino
+    sink = begun(restored)
+    assert sizes(sink) == KEPT
+    sink.close()
+
+
+def test_what_is_no_journal_is_bound_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"carryon1")
+    (tmp_path / "other").write_bytes(bytes(HEADER_BYTES))
+    assert bound_inode(tmp_path / "short") is None
+    assert bound_inode(tmp_path / "other") is None
