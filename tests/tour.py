@@ -126,6 +126,7 @@ class Tour:
         for file_id in ids:
             self.until(lambda answer: bool(answer["crc32"]), "file_detail", "GET", f"/files/{file_id}")
         self.ask("file_list", "GET", "/files/?folder=takes")
+        self.ask("file_usage", "GET", "/files/usage")
         self.ask("file_content", "GET", f"/files/{ids[0]}/content")
         self.ask("file_content", "GET", f"/files/{ids[0]}/content", headers={"Range": "bytes=0-99"})
 

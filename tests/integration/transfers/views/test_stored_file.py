@@ -246,4 +246,9 @@ def test_deleting_rings_for_a_worker_after_the_commit(
 def test_the_description_has_all_of_it(api: Client) -> None:
     paths = api.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).json()["paths"]
     described = {path: set(methods) for path, methods in paths.items() if path.startswith("/files")}
-    assert list(described.values()) == [{"get"}, {"get", "delete"}, {"get"}]
+    assert described == {
+        "/files/": {"get"},
+        "/files/usage/": {"get"},
+        "/files/{id}/": {"get", "delete"},
+        "/files/{id}/content/": {"get"},
+    }

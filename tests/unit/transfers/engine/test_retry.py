@@ -17,6 +17,7 @@ HOPELESS = [
     errors.SinkError,
     errors.OutOfSpaceError,
     errors.FolderUnusableError,
+    errors.OverQuotaError,
 ]
 HOPEFUL = [kind for kind in errors.TRANSFER_CODES.values() if kind not in HOPELESS]
 
