@@ -77,7 +77,7 @@ class _Lane:
     def __init__(
         self, leg: Leg, holds: Callable[[], bool] | None, is_fine: Callable[[], bool], shared: Shared, bell: _Bell
     ) -> None:
-        """`is_fine`: nothing unforeseen has ended another lane, whose batch nobody can have before its lease is over."""
+        """`is_fine`: nothing unforeseen has ended another lane, whose batch nobody has before its lease is over."""
         self._leg, self._holds, self._is_fine = leg, holds, is_fine
         self._shared, self._bell = shared, bell
 

@@ -94,7 +94,7 @@ class Listener:
     def frames(self, fid: str | None = None, since: float = 0) -> list[Frame]:
         """What has come so far since that time, of one file or all."""
         with self._news:
-            return [frame for frame in self._frames if frame.at >= since and fid in (None, frame.body["fid"])]
+            return [frame for frame in self._frames if frame.at >= since and fid in (None, frame.body.get("fid"))]
 
     def wait_for(
         self, wanted: Callable[[Frame], bool], fid: str | None = None, seconds: float = 30, since: float = 0
@@ -104,9 +104,9 @@ class Listener:
         with self._news:
             while True:
                 for frame in self._frames:
-                    if frame.at >= since and fid in (None, frame.body["fid"]) and wanted(frame):
+                    if frame.at >= since and fid in (None, frame.body.get("fid")) and wanted(frame):
                         return frame
-                told = [frame.message for frame in self._frames if fid in (None, frame.body["fid"])][-5:]
+                told = [frame.message for frame in self._frames if fid in (None, frame.body.get("fid"))][-5:]
                 left = deadline - time.monotonic()
                 assert left > 0, f"no such frame in {seconds} s, the last were {told}"
                 assert not self._closed, f"the socket was closed, the last frames were {told}"
