@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,16 @@ from sync import places
 from sync.models import Batch, Case, Failure, Job
 from sync.models.job import JobState, Phase
 from sync.tasks import batches, noting, sync_case, trouble
+from sync.tasks.applying import Applying, Shared
 from sync.tasks.job import _Holding
 from sync.tasks.legs import Leg
 from tests.e2e import syncs
 from tests.integration.sync.rows import new_case, new_job
 from tests.integration.transfers.rows import new_user, use
 from transfers import leases
+from transfers.engine.base import StoredPart
+from transfers.engine.copying import Watch
+from transfers.engine.plan import Plan
 from transfers.engine.tree.base import SMALL_BYTES, Content, Entry
 from transfers.engine.tree.memory import MemoryTree
 from transfers.errors import SinkError, SourceBusyError, SourceRefusedError, SourceUnreachableError, TransferError
@@ -150,6 +155,23 @@ def test_a_store_that_cannot_be_listed_is_waited_for(case: Case, store: Store, m
         job = go_on(new_job(case))
         assert (job.state, job.error_code) == (JobState.QUEUED, "source_unreachable")
     assert go_on(job).state == JobState.COMPLETED
+
+
+def test_a_large_file_on_its_way_shows_that_the_store_is_there(case: Case, store: Store) -> None:
+    held = Job.objects.claim(new_job(case, phase=Phase.SYNCING).pk, leases.new_owner())
+    assert held is not None
+    Batch.objects.create(job=held, stage=1, number=1, actions=[])
+    batch = Batch.objects.take(held, 1, leases.new_owner())
+    assert batch is not None
+    leg = Leg(held, Phase.SYNCING)
+    shared = Shared(threading.Semaphore(), trouble.Trouble(leg.sides, is_patient=True))
+    applying = Applying(leg, batch, shared)
+    worked = []
+    for moved in (0, 1, 1, 2):
+        applying._work.began(Watch(Plan(10, 10), {1: StoredPart(1, moved)}))
+        assert applying._beat()
+        worked.append(shared.trouble.worked)
+    assert worked == [0, 1, 1, 2]
 
 
 class TestAnotherHolder:
