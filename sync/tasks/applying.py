@@ -58,7 +58,7 @@ class Applying:
         self._failed: list[Failure] = []
         self._part_md5s: list[str] = []
         self._current: dict[str, None] = {}
-        self._files_done, self._bytes_done, self._tallied = 0, 0, 0
+        self._files_done, self._bytes_done, self._tallied, self._seen_moved = 0, 0, 0, 0
         self._noted = time.monotonic()
 
     def run(self) -> None:
@@ -231,6 +231,9 @@ class Applying:
         with self._lock:
             current = list(self._current)[:SHOWN_FILES]
             numbers = self._numbers()
+        if self._work.most_bytes_moved > self._seen_moved:  # a large file may take hours
+            self._seen_moved = self._work.most_bytes_moved
+            self._trouble.note_work()
         has_parts = self._batch.first_part is not None or self._batch.stage == FINISH  # which are counted as done
         moving = 0 if has_parts else self._work.bytes_moving
         if not leases.renew(self._batch, bytes_moving=moving, current_files=current, **numbers):

@@ -34,7 +34,7 @@ def work_off(leg: Leg, *, holds: Callable[[], bool] | None = None) -> None:
 
     def lane() -> None:
         try:
-            _Lane(leg, holds, shared, bell).run()
+            _Lane(leg, holds, lambda: not failures, shared, bell).run()
         except BaseException as error:  # noqa: BLE001 - raised again below, by the thread that waits
             failures.append(error)
         finally:
@@ -74,8 +74,11 @@ class _Bell:
 class _Lane:
     """One after another of a job's batches."""
 
-    def __init__(self, leg: Leg, holds: Callable[[], bool] | None, shared: Shared, bell: _Bell) -> None:
-        self._leg, self._holds = leg, holds
+    def __init__(
+        self, leg: Leg, holds: Callable[[], bool] | None, is_fine: Callable[[], bool], shared: Shared, bell: _Bell
+    ) -> None:
+        """`is_fine`: nothing unforeseen has ended another lane, whose batch nobody has before its lease is over."""
+        self._leg, self._holds, self._is_fine = leg, holds, is_fine
         self._shared, self._bell = shared, bell
 
     def run(self) -> None:
@@ -95,7 +98,7 @@ class _Lane:
 
     def _goes_on(self) -> bool:
         is_over = self._shared.trouble.failure is not None or running.draining()
-        return not is_over and (self._holds is None or self._holds())
+        return self._is_fine() and not is_over and (self._holds is None or self._holds())
 
     def _stage(self) -> int | None:
         """The first stage that is not done: nothing of a later one may begin."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.carryon import Carryon, running_carryon
-from tests.e2e.syncs import CaseClient, tree_of, write
+from tests.e2e.syncs import LIVE, CaseClient, tree_of, write
 
 MIB = 2**20
 CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}Z(-\d+)?$")
@@ -104,6 +104,23 @@ def test_a_dry_run_changes_nothing_and_tells_the_work(case: CaseClient) -> None:
         ("delete", "readme.txt"),
     ]
     assert (case.cloud / "readme.txt").exists()
+
+
+def test_the_socket_tells_what_a_question_does(case: CaseClient) -> None:
+    assert case.source is not None
+    fill(case.source)
+    (case.source / "link").symlink_to("/nowhere")
+    with case.carryon.admin.listening() as listener:
+        job_id = case.begin(up=True)
+        told = case.wait(job_id)
+        frame = listener.wait_for(lambda frame: frame.body.get("jobId") == job_id and frame.body["state"] not in LIVE)
+        frames = [each for each in listener.frames() if each.body.get("jobId") == job_id]
+    assert {each.name for each in frames} == {"raylinksync_stream"}
+    assert told["state"] == "completed_with_failures"
+    assert frame.body == {**told, "id": job_id, "revision": frame.body["revision"]}
+    revisions = [each.body["revision"] for each in frames]
+    assert revisions == sorted(revisions)
+    assert set(frames[0].body) <= {*frame.body}
 
 
 def test_conflicts_keep_both(case: CaseClient) -> None:

@@ -32,7 +32,11 @@ STEPS = battery.rounds(25, 50)
 SMALL, PART = 100, 64
 YOUNG_SECONDS = 0.06
 IDLE = {Verb.KEEP, Verb.SKIP}
-PATHS = st.sampled_from(["a", "A", "b", "d/a", "d/A", "d/e/a", "a-", "d/\u00e9", "d/e\u0301"])
+ILLEGAL_ELSEWHERE = ["con", 'a:b*?|<>"', "back\\slash", "dot. ", "line\nbreak"]
+LONG = ["n" * 255, "\u00e9" * 127, "/".join(["p" * 200] * 8), "/".join(["p" * 200] * 8) + "/" + "q" * 251 + ".dcm"]
+PATHS = st.sampled_from(["a", "A", "b", "d/a", "d/A", "d/e/a", "a-", "d/\u00e9", "d/e\u0301"]) | st.sampled_from(
+    [*ILLEGAL_ELSEWHERE, *LONG]
+)
 SIZES = st.sampled_from([0, 30, 31, 150, 151])
 WHEN = st.sampled_from([0, 10**9, 1_700_000_000])
 SIDES = st.sampled_from([0, 1])
@@ -155,6 +159,19 @@ class FoldersMachine(RuleBasedStateMachine):
                 assert ours.get(path) == content, path
         empty = set.intersection(*(self._empty_folders(side) for side in (0, 1)))
         assert empty <= {*self.manifest, *skipped}, "nobody could tell that they are gone"
+
+    @rule(first=SIDES)
+    def sync_both_ways(self, first: int) -> None:
+        """Nothing but what only one of them can have keeps the two sides from being equal then."""
+        for winner in (first, 1 - first):
+            for _ in range(2):  # what was written just now is looked at once more
+                self._sync(winner, delete=False, countdown=[0])
+        skipped = {action.path for side in (0, 1) for action in self._plan(side, delete=False)}
+        theirs, ours = self._files(0), self._files(1)
+        assert {path: ours.get(path) for path in theirs if path not in skipped} == {
+            path: content for path, content in theirs.items() if path not in skipped
+        }
+        assert set(ours) - skipped == set(theirs) - skipped
 
     def _tree(self, side: int) -> Tree:
         return LocalTree(self.folders[side], self.root / f"staging-{side}", keeps_checksums=side == 1)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
+from django.db import DatabaseError
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from sync import places
 from sync.models import Batch, Case, Failure, Job
 from sync.models.job import JobState, Phase
-from sync.tasks import batches, sync_case, trouble
+from sync.tasks import batches, noting, sync_case, trouble
+from sync.tasks.applying import Applying, Shared
 from sync.tasks.job import _Holding
 from sync.tasks.legs import Leg
 from tests.e2e import syncs
 from tests.integration.sync.rows import new_case, new_job
 from tests.integration.transfers.rows import new_user, use
 from transfers import leases
-from transfers.engine.tree.base import Content, Entry
+from transfers.engine.base import StoredPart
+from transfers.engine.copying import Watch
+from transfers.engine.plan import Plan
+from transfers.engine.tree.base import SMALL_BYTES, Content, Entry
 from transfers.engine.tree.memory import MemoryTree
 from transfers.errors import SinkError, SourceBusyError, SourceRefusedError, SourceUnreachableError, TransferError
 
@@ -151,7 +157,49 @@ def test_a_store_that_cannot_be_listed_is_waited_for(case: Case, store: Store, m
     assert go_on(job).state == JobState.COMPLETED
 
 
+def test_a_large_file_on_its_way_shows_that_the_store_is_there(case: Case, store: Store) -> None:
+    held = Job.objects.claim(new_job(case, phase=Phase.SYNCING).pk, leases.new_owner())
+    assert held is not None
+    Batch.objects.create(job=held, stage=1, number=1, actions=[])
+    batch = Batch.objects.take(held, 1, leases.new_owner())
+    assert batch is not None
+    leg = Leg(held, Phase.SYNCING)
+    shared = Shared(threading.Semaphore(), trouble.Trouble(leg.sides, is_patient=True))
+    applying = Applying(leg, batch, shared)
+    worked = []
+    for moved in (0, 1, 1, 2):
+        applying._work.began(Watch(Plan(10, 10), {1: StoredPart(1, moved)}))
+        assert applying._beat()
+        worked.append(shared.trouble.worked)
+    assert worked == [0, 1, 1, 2]
+
+
 class TestAnotherHolder:
+    @pytest.mark.parametrize("is_large", [True, False])
+    def test_what_was_brought_but_not_written_down_is_found_to_be_there(
+        self, case: Case, store: Store, monkeypatch: pytest.MonkeyPatch, *, is_large: bool
+    ) -> None:
+        """As after a kill between the two."""
+        if is_large:
+            syncs.write(places.local_folder(case), "film", bytes(SMALL_BYTES + 1), 1_500_000_000)
+
+        def killed(*_: object) -> None:
+            raise DatabaseError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(noting, "note", killed)
+            job = go_on(new_job(case))
+        assert job.state == JobState.RUNNING
+        brought = store.contents
+        assert brought
+        assert not case.manifest.exists()
+        store.failure = SinkError("nothing is to be written over")
+        store.passing = FILES - len([path for path in brought if path != "film"])
+        Job.objects.update(lease_expires_at=Now())
+        job = go_on(job)
+        assert (job.state, case.manifest.count()) == (JobState.COMPLETED, FILES + is_large), job.error
+        assert list(store.contents) == sorted(path.name for path in places.local_folder(case).iterdir())
+
     def test_what_failed_of_a_way_is_told_anew_with_it(self, case: Case, tmp_path: Path) -> None:
         """The one before died in the second way, and this one goes both again."""
         job = new_job(case, state=JobState.RUNNING, phase=Phase.SYNCING, source=str(tmp_path))
