@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import functools
+import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from django.db import connections
 
 from transfers import storage
 from transfers.engine.archive import Layout, Member, Method
 from transfers.engine.base import Source
-from transfers.errors import ChecksumsPendingError, FolderUnusableError, SourceChangedError, SourceInterruptedError
+from transfers.errors import (
+    ChecksumsPendingError,
+    FolderUnusableError,
+    SourceChangedError,
+    SourceError,
+    SourceInterruptedError,
+)
 from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.tasks.items import ROWS_AT_ONCE, ItemAndFile, failure_of, file_of, with_files
 
@@ -76,6 +85,28 @@ def file_source(order: Order, item: OrderItem) -> Source:
 def deflated_location(job: ListJob, item: OrderItem) -> str:
     """Where the compressed bytes of an item lie until the job has made the zip: beside it."""
     return f"{job.location}.{item.number}.deflated"
+
+
+def letting_go(members: Members) -> Callable[[int], Source]:
+    """Where members come from, for the threads that copy, which have no other use for the database."""
+    ours = threading.get_ident()
+
+    def source(entry: int) -> Source:
+        try:
+            return members.source(entry)
+        finally:
+            if threading.get_ident() != ours:
+                connections.close_all()
+
+    return source
+
+
+def is_there(location: str, size: int) -> bool:
+    """Whether a file of this size lies there."""
+    try:
+        return storage.of(location).source(location).stat().size == size
+    except SourceError:
+        return False
 
 
 def _checked(order: Order, item: OrderItem, stored: StoredFile | None) -> StoredFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -12,20 +12,28 @@ from typing import Any
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Sum
 from django.db.models.functions import Coalesce, Now
 
 from transfers import leases, running, storage
 from transfers.doorbell import ring
 from transfers.engine.archive import ArchiveSource, DeflatedSource, Layout
-from transfers.engine.base import Sink, Source
+from transfers.engine.base import Sink
 from transfers.engine.copying import Watch, WholePlan, copy
 from transfers.engine.plan import Plan, shared, whole
 from transfers.errors import CarryonError, Interrupted, Interruption, MemberError, SourceError, TransferError
 from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobDesired, ListJobKind
-from transfers.tasks.archives import Members, deflated_location, entry_numbers, file_source, layout_of
+from transfers.tasks.archives import (
+    Members,
+    deflated_location,
+    entry_numbers,
+    file_source,
+    is_there,
+    layout_of,
+    letting_go,
+)
 from transfers.tasks.checking import check_items, take_over_checksums
 from transfers.tasks.events import tell_list_job
 from transfers.tasks.failing import Doubts, fail_items
@@ -147,7 +155,7 @@ class _Zipping:
         """Compress a file, unless that is done or it fails; False when it is to be tried once more."""
         self._check()
         location = deflated_location(self.job, item)
-        if item.deflated_size is not None and _is_there(location, item.deflated_size):
+        if item.deflated_size is not None and is_there(location, item.deflated_size):
             return True
         self._note(message=f"compressing {item.entry_name}"[:MAX_MESSAGE_CHARACTERS])
         plan = whole(None)
@@ -217,7 +225,7 @@ class _Zipping:
         try:
             with self._watching(plan, sink) as watch:
                 parts = WholePlan(plan, sink.stored_parts())
-                copy(ArchiveSource(layout, _letting_go(members)), sink, parts, watch, connections=CONNECTIONS)
+                copy(ArchiveSource(layout, letting_go(members)), sink, parts, watch, connections=CONNECTIONS)
         finally:
             self._layout = None
 
@@ -325,25 +333,3 @@ class _Zipping:
         if not ours:
             self.interrupt(Interruption.FENCED)
         return ours
-
-
-def _letting_go(members: Members) -> Callable[[int], Source]:
-    """Where members come from, for the threads that copy, which have no other use for the database."""
-    ours = threading.get_ident()
-
-    def source(entry: int) -> Source:
-        try:
-            return members.source(entry)
-        finally:
-            if threading.get_ident() != ours:
-                connections.close_all()
-
-    return source
-
-
-def _is_there(location: str, size: int) -> bool:
-    """Whether a file of this size lies there."""
-    try:
-        return storage.of(location).source(location).stat().size == size
-    except SourceError:
-        return False
