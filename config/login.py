@@ -15,7 +15,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from config.headers import CSP
 from config.throttles import address_of, login_wait_seconds
+from transfers.views.pages import CONTENT_SECURITY_POLICY
 
 VIEWS = ("login", "admin:login")
 """The views that take passwords, by name: a path may be written in several ways."""
@@ -60,6 +62,7 @@ def too_many(request: HttpRequest, seconds: float) -> HttpResponse:
     page = render(request, "config/too_many.html", {"minutes": minutes}, status=429)
     page["Retry-After"] = str(math.ceil(seconds))
     page["Cache-Control"] = "no-store"
+    page[CSP] = CONTENT_SECURITY_POLICY  # whichever view it stands in for
     return page
 
 

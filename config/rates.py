@@ -51,7 +51,7 @@ class Rate:
             return None
         count, slash, span = text.partition("/")
         if not (slash and count.isascii() and count.isdecimal() and int(count) and span in SPANS):
-            raise ValueError(f"must be a number and a span, like 100/min ({', '.join(SPANS)}), or {OFF}")
+            raise ValueError(f"must be a number and a span, like 100/min, 5/hour or 1000/day, or {OFF}")
         return cls(int(count), SPANS[span])
 
     def wait_seconds(self, name: str) -> float:

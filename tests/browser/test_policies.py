@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from tests.servers import manage
 NAME, PASSWORD = "inspector", "correct horse battery"
 SCRIPT = b"<script>document.title = 'run'; fetch('/files/')</script>"
 MOST_PAGES = 150
+SOON_SECONDS = 20
 _LINKS = "[...document.links].map((link) => link.href)"
 _INSERT = """
 (html) => {
@@ -77,6 +79,7 @@ def followed(page: Page, start: str) -> list[str]:
 
 def test_every_page_of_the_admin_keeps_to_its_policy(context: BrowserContext, files: Files) -> None:
     complaints = Complaints(context)
+    complaints.expect("favicon.ico")  # of what leads to no page
     paths = followed(context.new_page(), f"{files.url}/admin/")
     for model in ("transfers/download", "transfers/upload", "transfers/storedfile", "auth/user", "axes/accessattempt"):
         assert f"/admin/{model}/" in paths, paths
@@ -123,7 +126,7 @@ def test_the_interactive_page_shows_the_api_and_tries_it_out(context: BrowserCon
     [
         "<script>document.title = 'run'</script>",
         '<img src="x:" onerror="document.title = \'run\'">',
-        "<iframe srcdoc=\"<script>parent.document.title = 'run'</script>\"></iframe>",
+        '<iframe src="/login"></iframe>',
         '<script src="https://evil.example/x.js"></script>',
         '<object data="/upload"></object>',
     ],
@@ -134,7 +137,10 @@ def test_what_somebody_smuggles_into_a_page_does_not_run(context: BrowserContext
     page.goto(path)
     page.evaluate("window.refused = 0; addEventListener('securitypolicyviolation', () => window.refused++)")
     page.evaluate(_INSERT, html)
-    page.wait_for_function("window.refused > 0")
+    deadline = time.monotonic() + SOON_SECONDS
+    while not page.evaluate("window.refused"):  # what waits in the page evaluates text, which is refused too
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
     assert page.title() != "run"
 
 
