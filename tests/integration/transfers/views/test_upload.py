@@ -740,9 +740,12 @@ def test_a_size_that_agrees_in_the_end(api: Api, root: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["abort", "delete"])
-def test_an_upload_that_is_ended_is_gone_with_its_parts(api: Api, root: Path, way: str) -> None:
+def test_an_upload_that_is_ended_is_gone_with_its_parts(
+    api: Api, root: Path, way: str, django_capture_on_commit_callbacks: Any
+) -> None:
     upload, other = sent(api), sent(api)
-    answer = STEPS[way](api, upload)
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = STEPS[way](api, upload)
     assert answer.status == (200 if way == "abort" else 204)
     if way == "abort":
         assert answer.body == {"fileId": upload, "aborted": True}
