@@ -80,7 +80,7 @@ def _by_state(model: type[models.Model]) -> dict[str, int]:
     name = state_column(model)
     if name is None:
         return {}
-    counted = model._default_manager.order_by().values_list(name).annotate(Count("pk"))
+    counted = model._default_manager.order_by().values_list(name).annotate(how_many=Count("*"))  # an index has it all
     found = dict(cast("Any", counted))
     return {word: found.get(value, 0) for value, word in states(model)}
 

@@ -22,7 +22,7 @@ DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 LEAST_CONTRAST = 4.5
 """WCAG 2.2, 1.4.3, for text of this size."""
 _CONTRASTS = """
-(within) => {
+(selector) => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const light = (colors) => {
     for (const color of ["white", ...colors]) {
@@ -36,7 +36,7 @@ _CONTRASTS = """
   // Grounds may be translucent: all of them, the lowest first.
   const grounds = (element) =>
     element ? [...grounds(element.parentElement), getComputedStyle(element).backgroundColor] : [];
-  const shown = [...document.querySelectorAll(`${within} *`)].filter((element) => element.checkVisibility() &&
+  const shown = [...document.querySelectorAll(selector)].filter((element) => element.checkVisibility() &&
     [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
   return shown.map((element) => {
     const under = grounds(element);
@@ -104,7 +104,7 @@ class Network:
         self._session.send("Network.emulateNetworkConditions", {"offline": offline, **conditions})
 
 
-def contrasts(page: Page, within: str = "body") -> list[tuple[str, float]]:
-    """Every piece of text that is shown within what the selector finds, with its contrast to its ground."""
-    found: list[tuple[str, float]] = page.evaluate(_CONTRASTS, within)
+def contrasts(page: Page, selector: str = "body *") -> list[tuple[str, float]]:
+    """Every piece of text that is shown right in what the selector finds, with its contrast to its ground."""
+    found: list[tuple[str, float]] = page.evaluate(_CONTRASTS, selector)
     return found

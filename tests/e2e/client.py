@@ -106,7 +106,8 @@ class Listener:
                 for frame in self._frames:
                     if frame.at >= since and fid in (None, frame.body.get("fid")) and wanted(frame):
                         return frame
-                told = [frame.message for frame in self._frames if fid in (None, frame.body.get("fid"))][-5:]
+                own = [frame.body for frame in self._frames if fid in (None, frame.body.get("fid"))]
+                told = [body.get("message", body) for body in own[-5:]]
                 left = deadline - time.monotonic()
                 assert left > 0, f"no such frame in {seconds} s, the last were {told}"
                 assert not self._closed, f"the socket was closed, the last frames were {told}"

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db
 PAGE = "/admin/"
 LIVE = "/admin/dashboard/live/"
 PATIENT = "P-0001"
-QUERIES = 75
+QUERIES = 60
 """What one look at everything may ask of the database."""
 
 
