@@ -17,8 +17,8 @@ from config.backup.making import Tell, key_fingerprint
 from config.backup.manifest import About, Entry, NoBackupError
 from config.supervisor.errors import StartError
 from config.supervisor.run_folder import RunFolder
-from transfers.engine.local.journal import rebind
-from transfers.engine.local.names import JOURNAL_SUFFIX
+from transfers.engine.local.journal import bound_inode, rebind
+from transfers.engine.local.names import JOURNAL_SUFFIX, PART_SUFFIX
 from transfers.models import StoredFile
 from transfers.storage.choice import SCHEME
 
@@ -190,8 +190,8 @@ class Restore:
         ):
             outcome.damaged.append(str(target))
             return
-        if entry.path.endswith(JOURNAL_SUFFIX):
-            _bind(target, places.part_of(target))
+        if target.name.endswith(PART_SUFFIX):  # its journal was listed, and so brought, before it
+            _bind(target.with_name(target.name.removesuffix(PART_SUFFIX) + JOURNAL_SUFFIX), target)
 
     def _count(self, outcome: Outcome, entry: Entry) -> None:
         outcome.files += 1
@@ -231,6 +231,8 @@ def _is_there(entry: Entry, path: Path) -> bool:
 
 
 def _bind(journal: Path, part: Path) -> None:
+    if not journal.is_file() or bound_inode(journal) is None:
+        return  # somebody's file that is merely called so
     status = journal.stat()
     rebind(journal, part)
     os.utime(journal, ns=(status.st_atime_ns, status.st_mtime_ns))

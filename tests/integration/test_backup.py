@@ -19,6 +19,7 @@ import pytest
 from tests.postgres import find_programs, running_postgres
 from tests.servers import environment_of, manage
 from tests.service import REPOSITORY
+from tests.unit.transfers.engine.local.building import begun, half_built, sizes
 
 KEY = "a key of forty characters, for tests only"
 FILMS = {f"film{number}": bytes([number + 1]) * 60_000_000 for number in range(5)}
@@ -110,6 +111,22 @@ def test_there_and_back_with_the_key(place: Place) -> None:
     assert place.data_dir.stat().st_mode & 0o007 == 0
     with closing(sqlite3.connect(place.data_dir / "carryon.sqlite3")) as database:
         assert database.execute("SELECT name FROM transfers_storedfile").fetchall() == [("film",)]
+
+
+def test_an_unfinished_download_goes_on(place: Place) -> None:
+    folder = place.data_dir / "downloads"
+    folder.mkdir()
+    half_built(folder)
+    before = begun(folder)
+    kept = sizes(before)
+    before.close()
+    backup = place.back_up()
+    place.wreck()
+    restored = place.run("restore", str(backup))
+    assert restored.returncode == 0, restored.stderr
+    sink = begun(folder)
+    assert sizes(sink) == kept != {}
+    sink.close()
 
 
 def test_what_is_unchanged_is_not_copied_again_and_old_ones_go(place: Place) -> None:
