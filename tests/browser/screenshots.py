@@ -135,7 +135,7 @@ def _upload(page: Page, studio: Studio) -> None:
         if not path.exists():
             path.write_bytes(os.urandom(size * MIB))
     upload.choose(whole)
-    upload.expect_state(whole.name, "completed")
+    upload.expect_state(whole.name, "done")
     page.evaluate("partsToSend = 1")
     upload.choose(half)
     expect(page.locator(".row").filter(has_text=half.name).locator("progress")).to_have_js_property(
