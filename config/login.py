@@ -22,6 +22,9 @@ from transfers.views.pages import CONTENT_SECURITY_POLICY
 VIEWS = ("login", "admin:login")
 """The views that take passwords, by name: a path may be written in several ways."""
 
+MAX_NAME_CHARACTERS = 255
+"""As axes' column has."""
+
 
 class LockoutBackend(AxesStandaloneBackend):
     """Refuses who is locked out; a program on the server itself, which has no request, never is."""
@@ -69,6 +72,12 @@ def too_many(request: HttpRequest, seconds: float) -> HttpResponse:
 def client_address(request: HttpRequest) -> str | None:
     """What wrong passwords are counted under."""
     return address_of(request) or None
+
+
+def client_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+    """Who wrong passwords are counted for; names may be sent that are longer than the column."""
+    name = credentials.get("username") if credentials else request.POST.get("username")
+    return (name or "")[:MAX_NAME_CHARACTERS]
 
 
 def client_words(username: str, ip_address: str, *_: Any) -> str:  # noqa: ARG001 - axes'

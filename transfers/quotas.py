@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -20,10 +21,13 @@ from transfers.errors import QuotaExceededError
 from transfers.models import Download, ListJob, Quota, StoredFile, Upload
 from transfers.models.download import DownloadState
 from transfers.models.list_job import ListJobKind
+from transfers.models.upload import CLAIMED
 
 _BYTES = models.BigIntegerField()
 _REPLACED = Case(When(stored_file__deleted_at=None, then=Coalesce(F("stored_file__size"), 0)), default=Value(0))
 """Bytes of the kept file that a download brings anew: they are counted as that file's."""
+_COMING = Greatest(Coalesce(F("size"), 0), F("bytes_done"), output_field=_BYTES) - _REPLACED
+AT_WORK = (DownloadState.QUEUED, DownloadState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +66,18 @@ def usage_of(user_id: int, beside: models.Model | None = None) -> Usage:
     elif isinstance(beside, Download):
         downloads = downloads.exclude(pk=beside.pk)
     zips = ListJob.objects.live().filter(user_id=user_id, kind=ListJobKind.ZIP)
-    return Usage(
-        files=_sum(files, F("size")),
-        uploads=uploads.bytes_claimed(),
-        downloads=_of_downloads(downloads),
-        zips=_sum(zips, F("order__total_bytes")),
+    # One statement, which sees one moment: what becomes a file meanwhile is neither missed nor counted twice.
+    sums = _summed("files", files, F("size")).union(
+        _summed("uploads", uploads, CLAIMED),
+        _summed("downloads", downloads.filter(state__in=AT_WORK), Greatest(_COMING, 0)),
+        _kept_of(downloads),
+        _summed("zips", zips, F("order__total_bytes")),
+        all=True,
     )
+    taken = dict.fromkeys(("files", "uploads", "downloads", "zips"), 0)
+    for part, total in sums:
+        taken[part] += int(total or 0)
+    return Usage(**taken)
 
 
 def needed_by(download: Download, size: int | None) -> int:
@@ -100,17 +110,16 @@ def require(user_id: int, size: int, beside: models.Model | None = None) -> None
         raise QuotaExceededError(f"You may have {limit} bytes here, and {taken} are taken; this needs {size}.")
 
 
-def _of_downloads(downloads: models.QuerySet[Download]) -> int:
-    coming = Greatest(Coalesce(F("size"), 0), F("bytes_done"), output_field=_BYTES) - _REPLACED
-    at_work = _sum(downloads.filter(state__in=(DownloadState.QUEUED, DownloadState.RUNNING)), Greatest(coming, 0))
-    # Several downloads of one URL to one place go on from the same bytes, and what has become a file is counted there.
+def _kept_of(downloads: models.QuerySet[Download]) -> Any:
+    """What stopped and failed ones keep: several of one URL to one place go on from the same bytes."""
     left = downloads.filter(state__in=(DownloadState.STOPPED, DownloadState.FAILED), bytes_done__gt=0)
     taken_up = Exists(Download.objects.live().filter(save_path=OuterRef("save_path")))
-    whole = Exists(StoredFile.objects.kept().filter(path=OuterRef("save_path")))
-    places = left.filter(~taken_up, ~whole).order_by().values("save_path").annotate(most=Max("bytes_done"))
-    kept: int = sum(row["most"] for row in places)
-    return at_work + kept
+    whole = Exists(StoredFile.objects.kept().filter(path=OuterRef("save_path")))  # which is counted as a file
+    places = left.filter(~taken_up, ~whole).order_by().values("save_path").annotate(total=Max("bytes_done"))
+    return places.annotate(part=Value("downloads")).values_list("part", "total")
 
 
-def _sum(rows: models.QuerySet[models.Model] | models.QuerySet[Download], value: models.Expression | F) -> int:
-    return int(rows.aggregate(total=Sum(value, output_field=_BYTES))["total"] or 0)
+def _summed(part: str, rows: Any, value: models.Expression | F) -> Any:
+    """One row: the part of the usage, and the sum of this value of all rows."""
+    grouped = rows.order_by().values(part=Value(part))
+    return grouped.annotate(total=Sum(value, output_field=_BYTES)).values_list("part", "total")

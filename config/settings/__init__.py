@@ -49,6 +49,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else one who keeps trying keeps the user out for ever
 AXES_CLIENT_IP_CALLABLE = "config.login.client_address"
+AXES_USERNAME_CALLABLE = "config.login.client_name"
 AXES_CLIENT_STR_CALLABLE = "config.login.client_words"
 AXES_LOCKOUT_CALLABLE = "config.login.locked_out"
 AXES_DISABLE_ACCESS_LOG = True

@@ -56,6 +56,7 @@ class Applying:
         self._lock = threading.Lock()
         self._outcomes: list[Outcome] = []
         self._failed: list[Failure] = []
+        self._end: TransferError | None = None
         self._part_md5s: list[str] = []
         self._current: dict[str, None] = {}
         self._files_done, self._bytes_done, self._tallied, self._seen_moved = 0, 0, 0, 0
@@ -67,7 +68,10 @@ class Applying:
         beat = leases.Heartbeat(self._beat, lambda: self.interrupt(Interruption.FENCED), seconds)
         with running.working_on(("batch", self._batch.pk), self), beat:
             try:
-                self._do()
+                try:
+                    self._do()
+                finally:
+                    self._tell_end()
                 self._note(is_last=True)
             except Interrupted as interrupted:
                 if interrupted.reason != Interruption.FENCED:
@@ -134,7 +138,8 @@ class Applying:
             outcome = self._tried(action, do)
         except TransferError as error:
             if self._trouble.is_the_places(error, worked):
-                self._end_job(error)
+                self._end = self._trouble.failure = error
+                self.interrupt(Interruption.STOPPED)
             self._note_failure(action, error)
         else:
             self._trouble.note_work()
@@ -182,12 +187,11 @@ class Applying:
         with self._lock:
             self._failed.append(Failure.of(self._job, action.path, error.code, error.message))
 
-    def _end_job(self, error: TransferError) -> None:
-        """Have the job's holder end it: nothing else would come of going on."""
-        mine = Job.objects.filter(pk=self._job.pk, state=JobState.RUNNING, lease_epoch=self._job.lease_epoch)
-        mine.update(error_code=error.code, error=error.message)
-        self._trouble.failure = error
-        self.interrupt(Interruption.STOPPED)
+    def _tell_end(self) -> None:
+        """Have the job's holder end it, where nothing else would come of going on."""
+        if self._end is not None:
+            mine = Job.objects.filter(pk=self._job.pk, state=JobState.RUNNING, lease_epoch=self._job.lease_epoch)
+            mine.update(error_code=self._end.code, error=self._end.message)
 
     def _note(self, *, is_last: bool = False) -> None:
         """Write down what was done since the last time, once it is durable; `is_last` ends the batch."""

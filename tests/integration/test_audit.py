@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import Group, Permission, User
@@ -117,6 +118,10 @@ SCENARIOS: dict[tuple[str, str], Scenario] = {
     ),
     ("tasks_api.source", "grant"): Scenario(new_source, "Granted to berta.", ANSWER),
     ("tasks_api.source", "revoke"): Scenario(granted, "Revoked from berta.", ANSWER),
+    ("axes.accessattempt", "unlock"): Scenario(
+        lambda _: AccessAttempt.objects.create(username="carl", ip_address="203.0.113.7", failures_since_start=9),
+        "Unlocked.",
+    ),
     ("knox.authtoken", "delete_selected"): Scenario(token_of, "Revoked.", ANSWER),
     ("auth.user", "delete_selected"): Scenario(lambda _: new_user("carl"), "", ANSWER),
     ("auth.group", "delete_selected"): Scenario(lambda _: Group.objects.create(name="clerks"), "", ANSWER),

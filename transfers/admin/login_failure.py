@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Max, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import URLPattern
@@ -16,6 +14,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from transfers.admin import wording
+from transfers.admin.outcome import Deed, carry_out
 from transfers.admin.read_only import ReadOnlyAdmin
 
 
@@ -28,6 +27,10 @@ def recent(rows: QuerySet[AccessAttempt]) -> QuerySet[AccessAttempt]:
     """Those that still count."""
     counts: QuerySet[AccessAttempt] = rows.filter(attempt_time__gte=timezone.now() - settings.AXES_COOLOFF_TIME)
     return counts
+
+
+def _forget(attempt: AccessAttempt) -> None:
+    AccessAttempt.objects.filter(username=attempt.username, ip_address=attempt.ip_address).delete()
 
 
 @admin.register(AccessAttempt)
@@ -53,11 +56,8 @@ class LoginFailureAdmin(ReadOnlyAdmin):
     @admin.action(description="Unlock: forget the wrong passwords", permissions=["unlock"])
     def unlock(self, request: HttpRequest, queryset: QuerySet[AccessAttempt]) -> None:
         """Forget all that was tried for these users from these addresses, with whatever browser."""
-        chosen = list(queryset)
-        for attempt in chosen:
-            AccessAttempt.objects.filter(username=attempt.username, ip_address=attempt.ip_address).delete()
-        self._write_down(request, chosen)
-        self.message_user(request, f"Unlocked: {', '.join(sorted({name_of(attempt) for attempt in chosen}))}.")
+        deed = Deed(label="Unlock", done="Unlocked", plural="users", act=_forget, named=name_of, written=name_of)
+        carry_out(self, request, queryset, deed)
 
     @display(description="state", label={"locked out": "danger", "remembered": "warning", "over": "info"})
     def standing(self, attempt: AccessAttempt) -> str:
@@ -72,17 +72,3 @@ class LoginFailureAdmin(ReadOnlyAdmin):
     def last(self, attempt: AccessAttempt) -> str:
         """When it was tried last."""
         return wording.moment(attempt.attempt_time)
-
-    @staticmethod
-    def _write_down(request: HttpRequest, attempts: list[AccessAttempt]) -> None:
-        kind = ContentType.objects.get_for_model(AccessAttempt)
-        LogEntry.objects.bulk_create(
-            LogEntry(
-                user_id=cast("int", request.user.pk),
-                content_type=kind,
-                object_repr=name_of(attempt)[:200],
-                action_flag=DELETION,
-                change_message="Unlocked.",
-            )
-            for attempt in attempts
-        )

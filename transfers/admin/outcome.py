@@ -40,6 +40,8 @@ class Deed:
     act: Callable[[Any], str | None]
     """Has the service do it; gives what is to be written down besides. RefusedError, or CarryonError, if it is not."""
     named: Callable[[Any], str] = str
+    written: Callable[[Any], str] = str
+    """What it is called where that is written down, for good."""
     flag: int = audit.CHANGE
 
 
@@ -61,7 +63,7 @@ def _attempted(request: HttpRequest, row: Any, deed: Deed) -> str | None:
     """Do it and write it down, or write down that it was refused; the refusal, if there was one."""
     try:
         with transaction.atomic():
-            key, named = str(row.pk), str(row)
+            key, named = str(row.pk), deed.written(row)
             more = deed.act(row)
             what = f"{deed.done}. {more}" if more else f"{deed.done}."
             audit.record(by=request.user, row=row, what=what, flag=deed.flag, key=key, named=named)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from transfers.models.stored_file import StoredFile
@@ -24,6 +24,10 @@ class UploadState(models.TextChoices):
 
 UNFINISHED = (UploadState.OPEN, UploadState.COMPLETING)
 WITHOUT_FILE = Q(stored_file=None) | Q(stored_file__deleted_at__isnull=False)
+
+
+CLAIMED = Greatest(Coalesce(F("size"), 0), F("received"))
+"""What an upload may come to hold: its told size, or what is here where that is more."""
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):
@@ -45,11 +49,6 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def untouched_for(self, age: timedelta) -> Self:
         """Those that nobody has sent anything to for so long."""
         return self.filter(touched_at__lt=Now() - age)
-
-    def bytes_claimed(self) -> int:
-        """What they may come to hold: their told sizes, or what is here where that is more."""
-        total = self.aggregate(claimed=Sum(Greatest(Coalesce(F("size"), 0), F("received"))))["claimed"]
-        return int(total or 0)
 
 
 class Upload(models.Model):
