@@ -95,7 +95,7 @@ BY_HAND: Mapping[str, Mapping[str, list[Any]]] = {
 
 def describe(result: Schema, **_: Any) -> Schema:
     """Complete the description; called by drf-spectacular with what the views say."""
-    result["components"]["schemas"]["Problem"] = PROBLEM
+    result["components"].setdefault("schemas", {})["Problem"] = PROBLEM
     for operation in _operations(result):
         heard = {**_examples().get(operation["operationId"], {}), **BY_HAND.get(operation["operationId"], {})}
         for media in operation.get("requestBody", {}).get("content", {}).values():

@@ -124,7 +124,7 @@ def test_what_is_told_and_at_what_price(carryon: Carryon) -> None:
 
     assert (answer.status_code, told["status"], told["down"]) == (200, "ok", [])
     assert {check["name"] for check in told["checks"]} == {
-        *("database", "broker", "channel_layer", "workers", "beat"),
+        *("database", "broker", "channel_layer", "workers", "workers_cpu", "beat"),
         *("storage:data", "storage:downloads", "storage:files", "storage:cases"),
     }
     assert all(check["state"] == "ok" and check["seconds"] < LIMIT_SECONDS for check in told["checks"])

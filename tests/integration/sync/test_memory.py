@@ -67,9 +67,7 @@ def peak_bytes(case: Case, monkeypatch: pytest.MonkeyPatch, count: int) -> int:
     return peak
 
 
-def test_more_files_take_no_more_memory(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_files_take_no_more_memory(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(settings, sync_save_path=tmp_path / "cases", data_dir=tmp_path / "data")
     case = new_case(new_user("ann"))
     monkeypatch.setattr(batches, "ROWS_AT_ONCE", 5)  # what is held is bounded by this, and so filled by few files

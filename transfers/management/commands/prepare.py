@@ -78,8 +78,10 @@ def migrate() -> None:
     """Apply the migrations that are missing; a database that has them all is only looked at."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        # A new database tells nothing but that it is made: fifty lines would hide the login that follows.
-        call_command("migrate", interactive=False, verbosity=1 if executor.loader.applied_migrations else 0)
+        is_new = not executor.loader.applied_migrations
+        if is_new:  # fifty lines would hide the login that follows
+            print("The database is being made.", flush=True)
+        call_command("migrate", interactive=False, verbosity=0 if is_new else 1)
 
 
 def first_login(unshown: Path | None) -> Login | None:
