@@ -88,4 +88,4 @@ def test_run_stops_with_make(tmp_path: Path, how: str) -> None:
         assert time.monotonic() - began < STOP_SECONDS
         assert not any(is_alive(pid) for pid in pids.values())
         assert list((tmp_path / "run").iterdir()) == []
-        assert "carryon  | stopped" in service.output
+        assert re.search(r"^carryon +\| stopped", service.output, re.MULTILINE)
