@@ -18,7 +18,7 @@ from transfers.engine.tree.names import MAX_KEY_BYTES, problem_of_path
 from transfers.errors import InvalidInputError, UnknownRegionError
 
 if TYPE_CHECKING:
-    from config.settings.environment import Cloud
+    from config.settings.values import Cloud
     from sync.models import Case
     from transfers.engine.tree.base import Tree
 

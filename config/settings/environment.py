@@ -5,33 +5,32 @@ Each can be read from a file instead: `SECRET_KEY_FILE=/run/secrets/key` in plac
 
 from __future__ import annotations
 
-import ipaddress
-import json
-import os
-import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Any, Literal, cast
 
-import dj_database_url
-import redis
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config.addresses import Network
-from config.rates import Rate
 from config.settings.files import FileSource, Unreadable
-from transfers.engine.netguard import Allowance
+from config.settings.values import (
+    Bytes,
+    Cloud,
+    Clouds,
+    CommaSeparated,
+    Count,
+    DatabaseUrl,
+    Days,
+    Folder,
+    HostsAndNetworks,
+    JsonObject,
+    Networks,
+    Origins,
+    Paths,
+    RateLimit,
+    RedisUrl,
+    Seconds,
+    WebUrl,
+)
 
 LEAST_KEY_CHARACTERS = 32
 LEAST_TOKEN_CHARACTERS = 16
@@ -39,134 +38,6 @@ LEAST_TOKEN_CHARACTERS = 16
 
 class ConfigurationError(SystemExit):
     """The environment cannot be run with; its text lists every variable that is wrong or missing."""
-
-
-def _split(value: object) -> object:
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-def _host_or_network(value: str) -> str:
-    Allowance.parse([value])
-    return value
-
-
-def _network(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return ipaddress.ip_network(value)
-    except ValueError:
-        raise ValueError("must be addresses and CIDRs without host bits, like 10.0.0.2 or 10.0.0.0/24") from None
-
-
-def _rate(value: str) -> str:
-    Rate.parse(value)
-    return value
-
-
-def _origin(value: str) -> str:
-    parts = _url(value, "http", "https")
-    if not parts.hostname or value != f"{parts.scheme}://{parts.netloc}".lower() or parts.username:
-        raise ValueError("must be an origin: scheme, host and port alone, in lower case, like https://app.example")
-    return value
-
-
-def _json_object(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        raise ValueError("must be a JSON object, and is not JSON") from None
-    if not isinstance(parsed, dict):
-        raise ValueError("must be a JSON object")  # noqa: TRY004 - pydantic collects ValueErrors only
-    return parsed
-
-
-def _url(value: str, *schemes: str) -> SplitResult:
-    """Take a URL apart; ValueError without any of its text, which may be a secret."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # read, because it is parsed only then
-    except ValueError:
-        raise ValueError("cannot be parsed; are its parts percent-encoded?") from None
-    if parts.scheme not in schemes:
-        raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
-    return parts
-
-
-def _database_url(value: str) -> str:
-    if value:
-        if value.startswith("sqlite:") and ":memory:" in value:
-            raise ValueError("must name a file: several processes share the database")
-        parts = _url(value, "postgres", "postgresql", "sqlite")
-        if not parts.path.strip("/"):
-            raise ValueError("names no database")
-        dj_database_url.parse(value)
-    return value
-
-
-def _redis_url(value: str) -> str:
-    if value:
-        parts = _url(value, "redis", "rediss", "unix")
-        if parts.scheme == "unix" and not parts.path:
-            raise ValueError("names no socket")
-        redis.connection.parse_url(value)  # type: ignore[no-untyped-call]
-    return value
-
-
-def _web_url(value: str) -> str:
-    if value and not _url(value, "http", "https").hostname:
-        raise ValueError("names no host")
-    return value
-
-
-def _folder(value: Path) -> Path:
-    """Make the path absolute; ValueError when no folder is or can be there."""
-    try:
-        path = value.expanduser().absolute()
-        nearest = next(place for place in (path, *path.parents) if place.exists())
-    except (OSError, RuntimeError):
-        raise ValueError("cannot be reached") from None
-    if not nearest.is_dir():
-        raise ValueError("is not a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ValueError("cannot be written to")
-    return path
-
-
-class Cloud(BaseModel):
-    """Where the cloud of a region is: a bucket, or a folder on this server."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    bucket: str = ""
-    endpoint_url: Annotated[str, AfterValidator(_web_url)] = ""
-    folder: Annotated[Path, AfterValidator(_folder)] | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if bool(self.bucket) == bool(self.folder):
-            raise ValueError("must name either a bucket or a folder")
-        return self
-
-
-def _paths(value: object) -> object:
-    return [item for item in value.split(":") if item] if isinstance(value, str) else value
-
-
-Paths = Annotated[list[Path], NoDecode, BeforeValidator(_paths)]
-CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-HostsAndNetworks = Annotated[list[Annotated[str, AfterValidator(_host_or_network)]], NoDecode, BeforeValidator(_split)]
-Networks = Annotated[list[Annotated[Network, BeforeValidator(_network)]], NoDecode, BeforeValidator(_split)]
-Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_split)]
-RateLimit = Annotated[str, AfterValidator(_rate)]
-Days = Annotated[float, Field(ge=0)]
-JsonObject = Annotated[dict[str, str], NoDecode, BeforeValidator(_json_object)]
-Folder = Annotated[Path, AfterValidator(_folder)]
-Seconds = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Bytes = Annotated[int, Field(ge=0)]
 
 
 class Environment(BaseSettings):
@@ -196,19 +67,15 @@ class Environment(BaseSettings):
     )
     web_threads: Count = Field(32, description="HTTP requests at once in the web process.")
 
-    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
-        "", description="PostgreSQL instead of the embedded SQLite."
-    )
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        "", description="A Redis or Valkey server instead of the embedded one."
-    )
+    database_url: DatabaseUrl = Field("", description="PostgreSQL instead of the embedded SQLite.")
+    redis_url: RedisUrl = Field("", description="A Redis or Valkey server instead of the embedded one.")
     secret_key: str = Field(
         "", description="Signs sessions and encrypts stored URLs; made and kept in DATA_DIR when unset and embedded."
     )
     secret_key_fallbacks: CommaSeparated = Field(
         default_factory=list, description="Former SECRET_KEYs, comma-separated, that what they signed is still read by."
     )
-    public_url: Annotated[str, AfterValidator(_web_url)] = Field(
+    public_url: WebUrl = Field(
         "",
         description="Where browsers reach the service; https turns on secure cookies, HSTS and the redirect to https.",
     )
@@ -288,7 +155,7 @@ class Environment(BaseSettings):
         1, description="First pause before another attempt; it doubles, up to a minute."
     )
 
-    ipfs_gateway_url: Annotated[str, AfterValidator(_web_url)] = Field(
+    ipfs_gateway_url: WebUrl = Field(
         "", description="Trustless IPFS gateway that ipfs:// URLs are fetched through; none are taken when unset."
     )
 
@@ -302,9 +169,7 @@ class Environment(BaseSettings):
     )
     s3_bucket: str = Field("", description="Bucket of uploaded files.")
     s3_prefix: str = Field("", description="What the keys of this service begin with in the bucket.")
-    s3_endpoint_url: Annotated[str, AfterValidator(_web_url)] = Field(
-        "", description="Address of an S3-compatible store other than Amazon's."
-    )
+    s3_endpoint_url: WebUrl = Field("", description="Address of an S3-compatible store other than Amazon's.")
     upload_max_bytes: Count = Field(5 * 2**40, description="Largest upload, in bytes.")
     upload_max_part_bytes: Count = Field(5 * 2**30, description="Largest part of an upload, in bytes.")
     upload_expiry_days: Annotated[float, Field(gt=0)] = Field(
@@ -347,7 +212,7 @@ class Environment(BaseSettings):
     sync_save_path: Folder = Field(
         cast("Path", None), description="Folder of the cases' local folders; DATA_DIR/cases when unset."
     )
-    sync_regions: Annotated[dict[str, Cloud], NoDecode, BeforeValidator(_json_object)] = Field(
+    sync_regions: Clouds = Field(
         default_factory=dict,
         description=(
             'JSON object, region to {"bucket": …, "endpoint_url"?: …} or {"folder": …};'
@@ -445,44 +310,3 @@ def describe(error: ValidationError) -> str:
         message = fault["msg"].removeprefix("Value error, ")
         lines.append(f"  {name}: {message}" if name else f"  {message}")
     return "The configuration cannot be used:\n" + "\n".join(lines)
-
-
-def secret_key(environment: Environment) -> str:
-    """The configured key, or the one kept in the data folder, made on first use and readable by its owner only."""
-    if environment.secret_key:
-        return environment.secret_key
-    path = environment.data_dir / "secret_key"
-    try:
-        if not path.exists():
-            _make_secret_key(path)
-        key = path.read_text().strip()
-    except OSError as error:
-        raise ConfigurationError(f"The configuration cannot be used:\n  DATA_DIR: {path}: {error.strerror}") from None
-    if len(key) < LEAST_KEY_CHARACTERS:
-        raise ConfigurationError(f"The configuration cannot be used:\n  DATA_DIR: {path}: holds no whole key")
-    return key
-
-
-def _make_secret_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"secret_key.{os.getpid()}")
-    fresh.touch(mode=0o600)
-    with fresh.open("w") as file:
-        file.write(secrets.token_urlsafe(50))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(fresh, path)  # whoever links first has made the key; nobody ever reads half of one
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
-    _sync_folder(path.parent)  # what the key has encrypted must never outlast it
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,7 @@ import pytest
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
-from config.settings.environment import Cloud
+from config.settings.values import Cloud
 from sync import places
 from sync.models import Case, Job
 from sync.models.job import JobState

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from config.settings.environment import Cloud
+from config.settings.values import Cloud
 from sync import places
 from sync.models import Case
 from sync.models.job import JobState

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings.environment import ConfigurationError, Environment, read_environment, secret_key
+from config.settings.environment import ConfigurationError, Environment, read_environment
+from config.settings.key import secret_key
 
 
 @pytest.fixture(autouse=True)

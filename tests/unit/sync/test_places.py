@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from config.settings.environment import Cloud
+from config.settings.values import Cloud
 from sync import places
 from sync.models import Case
 from transfers.engine.s3 import S3Place

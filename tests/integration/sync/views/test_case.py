@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
-from config.settings.environment import Cloud
+from config.settings.values import Cloud
 from sync.models import Case, Job
 from tests.integration.sync.rows import REGION, client_of, new_case
 from tests.integration.transfers.rows import at_once, new_user, use

@@ -23,7 +23,7 @@ from rest_framework.exceptions import Throttled
 from rest_framework.test import APIRequestFactory
 from rest_framework.throttling import BaseThrottle
 
-from config.settings.environment import Cloud
+from config.settings.values import Cloud
 from sync.models import Case, Job, ManifestEntry
 from sync.services import job as jobs
 from sync.views.base import MAX_HEADER_BYTES, for_header

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from config.backup.places import Found, finished, is_unfinished, left_out, part_pairs, places
-from config.settings.environment import Cloud, read_environment
+from config.settings.environment import read_environment
+from config.settings.values import Cloud
 
 
 def made(root: Path, *names: str) -> None:
