@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.contrib.staticfiles.finders import find
 from django.db import connection
 from django.test import Client
@@ -18,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from knox.models import AuthToken
 
+from tests.integration.admin_pages import act, choose, operate, page_of, text, words
 from transfers.admin.outcome import TOLD
 from transfers.models import Download, DownloadAttempt, StoredFile
 from transfers.models.download import Desired, DownloadState
@@ -73,36 +73,6 @@ def make(ann: User) -> Callable[..., Download]:
 def new_token(user: User, lifetime: timedelta | None = timedelta(days=1)) -> tuple[AuthToken, str]:
     made: tuple[AuthToken, str] = AuthToken.objects.create(user, lifetime)  # type: ignore[no-untyped-call]
     return made
-
-
-def page_of(download: Download) -> str:
-    return f"{LIST}{download.pk}/change/"
-
-
-def operate(client: Client, download: Download, name: str) -> list[str]:
-    """Press a button, and give what is told then."""
-    response = client.post(f"{LIST}{download.pk}/operate/{name}/")
-    assert response.status_code == 302
-    assert response["Location"] == page_of(download)
-    return [str(message) for message in get_messages(response.wsgi_request)]
-
-
-def act(client: Client, name: str, *rows: Download) -> list[str]:
-    """Run a bulk action, and give what is told then."""
-    response = client.post(LIST, {"action": name, "_selected_action": [str(row.pk) for row in rows]})
-    assert response.status_code == 302
-    return [str(message) for message in get_messages(response.wsgi_request)]
-
-
-def text(response: Any) -> str:
-    assert response.status_code == 200
-    content: str = response.content.decode()
-    return content
-
-
-def words(html: str) -> str:
-    """What a person reads of the page."""
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
 # The list --------------------------------------------------------------------------------------------------------
@@ -377,7 +347,7 @@ def test_a_bulk_action_tells_what_became_of_each(
 ) -> None:
     first, second = make("a.bin"), make("b.bin", state="running")
     done = make("c.bin", state="completed")
-    told = act(admin_client, "stop", first, second, done)
+    told = act(admin_client, LIST, "stop", first, second, done)
     assert sorted(told[0].removeprefix("Stopped: ").removesuffix(".").split(", ")) == ["a.bin", "b.bin"]
     assert told[1:] == ["c.bin: not stopped, it is completed."]
     entries = set(LogEntry.objects.filter(user=admin_user).values_list("object_id", "change_message"))
@@ -387,9 +357,9 @@ def test_a_bulk_action_tells_what_became_of_each(
 
 def test_many_are_counted(admin_client: Client, make: Callable[..., Download]) -> None:
     rows = [make(f"{number}.bin") for number in range(TOLD + 3)]
-    assert act(admin_client, "stop", *rows) == [f"Stopped: {TOLD + 3} downloads."]
+    choose(admin_client, LIST, "stop", *rows)
     assert f"Stopped: {TOLD + 3} downloads." in text(admin_client.get(LIST))
-    refused = act(admin_client, "stop", *rows)
+    refused = act(admin_client, LIST, "stop", *rows)
     assert len(refused) == TOLD + 1
     assert refused[-1] == "And 3 more could not be acted upon."
 

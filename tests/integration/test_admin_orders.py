@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tests.integration.admin_pages import act, operate, page_of, text, words
 from tests.integration.transfers.order_rows import new_job, new_list, new_order, new_zip
 from transfers.admin.order_items import SHOWN
 from transfers.admin.tables import ON_A_PAGE
@@ -56,40 +56,6 @@ def in_state(user: User, order: Order, state: str, **facts: Any) -> ListJob:
     if state == "stopping":
         return new_job(user, order, "running", desired=ListJobDesired.STOP, **facts)
     return new_zip(user, order, **facts) if state == "completed" else new_job(user, order, state, **facts)
-
-
-def page_of(row: Row) -> str:
-    return f"{ADMIN}{row._meta.model_name}/{row.pk}/change/"
-
-
-def operate(client: Client, row: Row, name: str) -> list[str]:
-    """Press a button, and give what is told then."""
-    response = client.post(f"{page_of(row).removesuffix('change/')}operate/{name}/")
-    assert (response.status_code, response["Location"]) == (302, page_of(row))
-    return told(response)
-
-
-def act(client: Client, path: str, name: str, *rows: Row) -> list[str]:
-    """Run a bulk action, and give what is told then."""
-    return told(client.post(path, {"action": name, "_selected_action": [str(row.pk) for row in rows]}))
-
-
-def told(response: Any) -> list[str]:
-    """What the next page says, which is told only once."""
-    assert response.status_code == 302, response.content
-    response.client.get("/admin/")
-    return [str(message) for message in get_messages(response.wsgi_request)]
-
-
-def text(response: Any) -> str:
-    assert response.status_code == 200
-    content: str = response.content.decode()
-    return content
-
-
-def words(html: str) -> str:
-    """What a person reads of the page."""
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
 def buttons(html: str) -> set[str]:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.contrib.staticfiles.finders import find
 from django.db import connection
 from django.test import Client
@@ -19,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from tests.integration.admin_pages import choose, page_of, text, told, words
 from tests.integration.transfers.files import new_file
 from tests.integration.transfers.rows import new_download, use
 from transfers.admin.outcome import TOLD
@@ -91,37 +91,10 @@ def viewer(client: Client) -> Client:
     return client
 
 
-def page_of(row: Upload | StoredFile) -> str:
-    return f"{LIST if isinstance(row, Upload) else FILES}{row.pk}/change/"
-
-
-def ask(client: Client, path: str, action: str, *rows: Any) -> Any:
-    """Choose an action for these rows, without having been asked yet."""
-    return client.post(path, {"action": action, "_selected_action": [str(row.pk) for row in rows]})
-
-
 def answer(client: Client, path: str, action: str, *rows: Any) -> list[str]:
     """Say yes, and give what is told then."""
     chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows], "post": "yes"}
     return told(client.post(path, chosen))
-
-
-def told(response: Any) -> list[str]:
-    """What the next page says, which is told only once."""
-    assert response.status_code == 302
-    response.client.get("/admin/")
-    return [str(message) for message in get_messages(response.wsgi_request)]
-
-
-def text(response: Any) -> str:
-    assert response.status_code == 200
-    content: str = response.content.decode()
-    return content
-
-
-def words(html: str) -> str:
-    """What a person reads of the page."""
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
 def hidden(html: str, name: str) -> list[str]:
@@ -367,8 +340,8 @@ def test_hostile_names_are_only_text(admin_client: Client, make: Callable[..., U
     make("done", state="completed", stored_file=stored, size=1)
     pages = [text(admin_client.get(path)) for path in (LIST, page_of(upload), FILES, page_of(stored))]
     pages += [
-        text(ask(admin_client, LIST, "remove", upload)),
-        text(ask(admin_client, FILES, "delete", stored)),
+        text(choose(admin_client, LIST, "remove", upload)),
+        text(choose(admin_client, FILES, "delete", stored)),
     ]
     for html in pages:
         assert "&lt;script&gt;alert(" in html
@@ -403,7 +376,7 @@ def test_an_upload_goes_only_after_a_question(
     upload, other = make(parts=[1, 2]), make("other.mov", parts=[1])
     folder = files_root / ".uploads" / str(upload.pk)
     assert folder.is_dir()
-    question = text(ask(admin_client, LIST, "remove", upload))
+    question = text(choose(admin_client, LIST, "remove", upload))
     assert "Remove for good?" in question
     assert "film.mov of ann, studio, 2.0 KiB" in words(question)
     assert "other.mov" not in question
@@ -433,7 +406,7 @@ def test_the_button_on_the_page_leads_to_the_question(admin_client: Client, make
 def test_what_is_not_open_stays(state: str, admin_client: Client, make: Callable[..., Upload]) -> None:
     upload = make(state=state, size=2)
     refused = [f"film.mov: not removed, it is {state}."]
-    assert told(ask(admin_client, LIST, "remove", upload)) == refused
+    assert told(choose(admin_client, LIST, "remove", upload)) == refused
     assert answer(admin_client, LIST, "remove", upload) == refused
     assert Upload.objects.get(pk=upload.pk).state == state
     assert {entry.change_message for entry in LogEntry.objects.all()} == {f"Refused: Remove (it is {state})."}
@@ -441,7 +414,7 @@ def test_what_is_not_open_stays(state: str, admin_client: Client, make: Callable
 
 def test_what_ends_between_question_and_answer_is_told(admin_client: Client, make: Callable[..., Upload]) -> None:
     ending, gone, open_one = make("a.bin"), make("b.bin"), make("c.bin")
-    text(ask(admin_client, LIST, "remove", ending, gone, open_one))
+    text(choose(admin_client, LIST, "remove", ending, gone, open_one))
     Upload.objects.filter(pk=ending.pk).update(state="completing")
     Upload.objects.filter(pk=gone.pk).delete()
     gone.pk = 10**6
@@ -465,7 +438,7 @@ def test_what_the_service_refuses_is_told(
 
 def test_many_are_counted(admin_client: Client, make: Callable[..., Upload]) -> None:
     rows = [make(f"{number}.bin") for number in range(TOLD + 3)]
-    assert "and 3 more" in text(ask(admin_client, LIST, "remove", *rows))
+    assert "and 3 more" in text(choose(admin_client, LIST, "remove", *rows))
     assert answer(admin_client, LIST, "remove", *rows) == [f"Removed: {TOLD + 3} uploads."]
 
 
@@ -508,7 +481,7 @@ def test_only_staff_gets_in(client: Client, ann: User, make: Callable[..., Uploa
     for path in (LIST, page_of(upload), f"{LIST}{upload.pk}/parts/", FILES):
         response = client.get(path)
         assert (response.status_code, response["Location"].split("?")[0]) == (302, "/admin/login/")
-    ask(client, LIST, "remove", upload)
+    choose(client, LIST, "remove", upload)
     client.post(LIST, {"action": "remove", "_selected_action": [str(upload.pk)], "post": "yes"})
     assert Upload.objects.filter(pk=upload.pk, state="open").exists()
 
@@ -633,7 +606,7 @@ def test_a_file_goes_only_after_a_question(
 ) -> None:
     stored, other = new_file(ann, tmp_path / "film.mov", folder="studio"), new_file(ann, tmp_path / "other.mov")
     assert "Delete…" in text(admin_client.get(page_of(stored)))
-    question = text(ask(admin_client, FILES, "delete", stored))
+    question = text(choose(admin_client, FILES, "delete", stored))
     assert "film.mov of ann, studio, 5 B" in words(question)
     assert hidden(question, "_selected_action") == [str(stored.pk)]
     assert StoredFile.objects.kept().count() == 2

@@ -23,6 +23,7 @@ from config import presence
 from config.dashboard import system, throughput
 from sync.models.job import JobState
 from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Status
+from tests.integration.admin_pages import text, words
 from tests.integration.sync.rows import new_case, new_job
 from tests.integration.tasks_api.rows import new_task
 from tests.integration.transfers.rows import in_seconds, new_download, new_user
@@ -50,17 +51,6 @@ def _asked_anew() -> None:
 @pytest.fixture
 def ann() -> User:
     return new_user()
-
-
-def text(response: Any) -> str:
-    assert response.status_code == 200
-    content: str = response.content.decode()
-    return content
-
-
-def words(html: str) -> str:
-    """What a person reads of the page."""
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
 def section(html: str, name: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.contrib.staticfiles.finders import find
 from django.db import connection
 from django.test import Client
@@ -23,6 +22,7 @@ from sync.admin.job import SHOWN
 from sync.models import Case, Failure, Job, ManifestEntry
 from sync.models.job import LIVE, Desired, JobState
 from sync.services import case as cases
+from tests.integration.admin_pages import act, operate, page_of, text, words
 from tests.integration.sync.rows import new_case, new_failures, new_job, new_plan
 from tests.integration.transfers.rows import use
 from transfers.admin.outcome import TOLD
@@ -84,40 +84,6 @@ def staff(client: Client) -> Callable[..., Client]:
 def in_state(case: Case, state: str, **facts: Any) -> Job:
     now = timezone.now()  # finer than SQLite's own clock, by which two jobs might be one as late as the other
     return new_job(case, **{"state": state, "requested_at": now, **STATES[state], **facts})
-
-
-def page_of(row: Case | Job) -> str:
-    return f"{CASES if isinstance(row, Case) else JOBS}{row.pk}/change/"
-
-
-def operate(client: Client, row: Case | Job, name: str) -> list[str]:
-    """Press a button, and give what is told then."""
-    response = client.post(f"{page_of(row).removesuffix('change/')}operate/{name}/")
-    assert (response.status_code, response["Location"]) == (302, page_of(row))
-    return told(response)
-
-
-def act(client: Client, path: str, name: str, *rows: Case | Job) -> list[str]:
-    """Run a bulk action, and give what is told then."""
-    return told(client.post(path, {"action": name, "_selected_action": [str(row.pk) for row in rows]}))
-
-
-def told(response: Any) -> list[str]:
-    """What the next page says, which is told only once."""
-    assert response.status_code == 302, response.content
-    response.client.get("/admin/")
-    return [str(message) for message in get_messages(response.wsgi_request)]
-
-
-def text(response: Any) -> str:
-    assert response.status_code == 200
-    content: str = response.content.decode()
-    return content
-
-
-def words(html: str) -> str:
-    """What a person reads of the page."""
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
 # The list of cases -----------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.contrib.staticfiles.finders import find
 from django.db import connection
 from django.test import Client
@@ -22,6 +21,7 @@ from tasks_api import services
 from tasks_api.admin.grants import MOST
 from tasks_api.models import DownloadTask, Grant, PrivateUpload, PublicUpload, Report, Series, Source, Status, Task
 from tasks_api.services import task as tasks
+from tests.integration.admin_pages import choose, page_of, press, text, told, words
 from tests.integration.tasks_api.rows import CID, CID_V1, grant, new_download, new_source, new_task
 from tests.integration.transfers.rows import use
 from transfers.admin.outcome import TOLD
@@ -86,36 +86,6 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     published: list[Any] = []
     monkeypatch.setattr("tasks_api.services.task.publish", published.append)
     return published
-
-
-def page_of(row: Any) -> str:
-    return f"{ROOT}{row._meta.model_name}/{row.pk}/change/"
-
-
-def told(response: Any) -> list[str]:
-    """What the next page says."""
-    assert response.status_code == 302, response.content
-    response.client.get("/admin/")
-    return [str(message) for message in get_messages(response.wsgi_request)]
-
-
-def act(client: Client, path: str, action: str, *rows: Any, **more: Any) -> Any:
-    return client.post(path, {"action": action, "_selected_action": [str(row.pk) for row in rows], **more})
-
-
-def operate(client: Client, task: Task, name: str, **more: Any) -> Any:
-    return client.post(f"{LISTS[type(task)]}{task.pk}/operate/{name}/", **more)
-
-
-def text(response: Any) -> str:
-    assert response.status_code == 200
-    content: str = response.content.decode()
-    return content
-
-
-def words(html: str) -> str:
-    """What a person reads of the page."""
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
 def named(html: str, *sources: Source) -> set[str]:
@@ -480,8 +450,8 @@ def test_hostile_names_are_only_text(admin_client: Client, ann: User, berta: Use
     rows = (source, source.series, public, private, download)
     paths = [*LISTS.values(), SOURCES, SERIES, ATTENTION, *map(page_of, rows)]
     pages = [text(admin_client.get(path)) for path in paths]
-    pages.append(text(act(admin_client, SOURCES, "grant", source)))
-    response = operate(admin_client, private, "mark_failed")
+    pages.append(text(choose(admin_client, SOURCES, "grant", source)))
+    response = press(admin_client, private, "mark_failed")
     pages.append(text(admin_client.get(response["Location"])))
     for html in pages:
         assert "&lt;script&gt;alert(" in html
@@ -577,13 +547,13 @@ def test_the_list_of_sources_is_narrowed(
 
 def test_sources_are_granted_after_a_question(admin_client: Client, admin_user: User, ann: User, berta: User) -> None:
     sources = [new_source(ann, name=f"film{number}.mov") for number in range(3)]
-    question = text(act(admin_client, SOURCES, "grant", *sources[:2]))
+    question = text(choose(admin_client, SOURCES, "grant", *sources[:2]))
     assert "Who may download these besides their owners and staff?" in question
     assert "film0.mov of ann film1.mov of ann" in words(question) or "film1.mov of ann film0.mov" in words(question)
     assert "film2.mov" not in question
     assert not Grant.objects.exists()
 
-    answer = act(admin_client, SOURCES, "grant", *sources[:2], post="yes", user=berta.pk)
+    answer = choose(admin_client, SOURCES, "grant", *sources[:2], post="yes", user=berta.pk)
     assert told(answer) == ["Granted to berta: film1.mov, film0.mov."]
     grants = Grant.objects.order_by("source_id")
     assert [(made.source, made.user, made.granted_by) for made in grants] == [
@@ -597,20 +567,20 @@ def test_granting_again_changes_nothing(admin_client: Client, ann: User, berta: 
     source = new_source(ann)
     grant(source, berta)
     before = Grant.objects.get()
-    told(act(admin_client, SOURCES, "grant", source, post="yes", user=berta.pk))
+    told(choose(admin_client, SOURCES, "grant", source, post="yes", user=berta.pk))
     assert Grant.objects.get().granted_by == before.granted_by
 
 
 def test_an_owner_needs_no_grant(admin_client: Client, ann: User) -> None:
     source = new_source(ann)
-    answer = told(act(admin_client, SOURCES, "grant", source, post="yes", user=ann.pk))
+    answer = told(choose(admin_client, SOURCES, "grant", source, post="yes", user=ann.pk))
     assert answer == [f"{source.name}: ann owns it, and needs no grant."]
     assert not Grant.objects.exists()
 
 
 @pytest.mark.parametrize("user", ["", "77", "x", "9" * 30])
 def test_the_question_is_asked_again_without_a_user(user: str, admin_client: Client, ann: User) -> None:
-    html = text(act(admin_client, SOURCES, "grant", new_source(ann), post="yes", user=user))
+    html = text(choose(admin_client, SOURCES, "grant", new_source(ann), post="yes", user=user))
     assert 'class="errors' in html
     assert not Grant.objects.exists()
 
@@ -622,7 +592,7 @@ def test_what_was_granted_is_revoked_and_downloads_are_told(
     granted, never = new_source(ann, name="granted.mov"), new_source(ann, name="never.mov")
     grant(granted, berta)
     download = new_download(granted, berta, status=4)
-    answer = told(act(admin_client, SOURCES, "revoke", granted, never, post="yes", user=berta.pk))
+    answer = told(choose(admin_client, SOURCES, "revoke", granted, never, post="yes", user=berta.pk))
     assert answer == ["Revoked from berta: granted.mov.", "never.mov: berta has no grant."]
     assert not Grant.objects.exists()
     assert not DownloadTask.objects.get(pk=download.pk).granted
@@ -637,15 +607,15 @@ def test_too_many_sources_at_once_are_refused(admin_client: Client, ann: User, b
     Source.objects.bulk_create(
         Source(owner=ann, series=series, uuid=str(number), name="x") for number in range(MOST + 1)
     )
-    answer = act(admin_client, SOURCES, "grant", *Source.objects.all(), post="yes", user=berta.pk)
+    answer = choose(admin_client, SOURCES, "grant", *Source.objects.all(), post="yes", user=berta.pk)
     assert told(answer) == [f"At most {MOST} sources at once."]
     assert not Grant.objects.exists()
 
 
 def test_many_sources_are_counted_not_named(admin_client: Client, ann: User, berta: User) -> None:
     sources = [new_source(ann) for _ in range(TOLD + 2)]
-    assert "and 2 more" in words(text(act(admin_client, SOURCES, "grant", *sources)))
-    answer = act(admin_client, SOURCES, "grant", *sources, post="yes", user=berta.pk)
+    assert "and 2 more" in words(text(choose(admin_client, SOURCES, "grant", *sources)))
+    answer = choose(admin_client, SOURCES, "grant", *sources, post="yes", user=berta.pk)
     assert told(answer) == [f"Granted to berta: {TOLD + 2} sources."]
 
 
@@ -716,7 +686,7 @@ def test_granting_and_revoking_need_their_permission(  # noqa: PLR0917 - fixture
         grant(source, berta)
     before = Grant.objects.count()
     clerk = staff("view_source", permission)
-    act(clerk, SOURCES, action, source, post="yes", user=berta.pk)
+    choose(clerk, SOURCES, action, source, post="yes", user=berta.pk)
     assert (Grant.objects.count() != before) is allowed
 
 
@@ -741,7 +711,7 @@ def test_live_tasks_are_marked_failed_by_a_button(
     task = new_task(kind, ann, status=status, percent=100 if status == 8 else 40)
     live = status not in (Status.COMPLETED, Status.FAILED)
     assert ("Mark failed" in text(admin_client.get(page_of(task)))) is live
-    answer = told(operate(admin_client, task, "mark_failed"))
+    answer = told(press(admin_client, task, "mark_failed"))
     task.refresh_from_db()
     if live:
         assert (task.status, task.percent, task.revision) == (Status.FAILED, 40, 1)
@@ -762,7 +732,7 @@ def test_several_are_marked_failed_at_once_and_listeners_are_told(
 ) -> None:
     live = [new_task(kind, ann, status=3 if kind is not DownloadTask else 4) for _ in range(2)]
     ended = new_task(kind, ann, status=9)
-    answer = told(act(admin_client, LISTS[kind], "mark_failed", *live, ended))
+    answer = told(choose(admin_client, LISTS[kind], "mark_failed", *live, ended))
     assert answer[0] == f"Marked failed: {live[1].source.name}, {live[0].source.name}."
     assert answer[1] == f"{ended.source.name}: not marked failed, it is failed."
     assert {event.body["task"]["id"] for event in events} == {task.pk for task in live}
@@ -774,7 +744,7 @@ def test_private_uploads_that_ended_are_reopened(status: Status, admin_client: C
     upload = new_task(PrivateUpload, ann, status=status, percent=100, hash=CID, size=5)
     ended = status in (Status.COMPLETED, Status.FAILED)
     assert ("Reopen" in text(admin_client.get(page_of(upload)))) is ended
-    answer = told(operate(admin_client, upload, "reopen"))
+    answer = told(press(admin_client, upload, "reopen"))
     upload.refresh_from_db()
     if ended:
         assert (upload.status, upload.percent, upload.hash) == (Status.NOT_STARTED, 0, "")
@@ -792,7 +762,7 @@ def test_whoever_downloads_is_told_of_a_reopened_block(
 ) -> None:
     upload = new_task(PrivateUpload, ann, status=8)
     new_download(upload.source, berta, status=5)
-    assert told(act(admin_client, LISTS[PrivateUpload], "reopen", upload)) == [f"Reopened: {upload.source.name}."]
+    assert told(choose(admin_client, LISTS[PrivateUpload], "reopen", upload)) == [f"Reopened: {upload.source.name}."]
     shown = {event.body["kind"]: event.body["task"] for event in events}
     assert shown["private_upload"]["status"] == 0
     assert (shown["download"]["private_status"], shown["download"]["private_hash"]) == (0, "")
@@ -801,7 +771,7 @@ def test_whoever_downloads_is_told_of_a_reopened_block(
 @pytest.mark.parametrize("kind", [PublicUpload, DownloadTask])
 def test_only_private_uploads_are_reopened(kind: type[Task], admin_client: Client, ann: User) -> None:
     task = new_task(kind, ann, status=8)
-    assert operate(admin_client, task, "reopen").status_code == 404
+    assert press(admin_client, task, "reopen").status_code == 404
     assert "Reopen" not in text(admin_client.get(page_of(task)))
 
 
@@ -818,7 +788,7 @@ def test_a_client_that_was_faster_is_told_of(admin_client: Client, ann: User, mo
         return done
 
     monkeypatch.setattr(services.task, "mark_failed", late)
-    answer = told(operate(admin_client, upload, "mark_failed"))
+    answer = told(press(admin_client, upload, "mark_failed"))
     assert answer == [f"{upload.source.name}: not marked failed, its client was faster."]
     assert after == [Status.COMPLETED]
 
@@ -830,7 +800,7 @@ def test_the_buttons_lead_back_to_where_one_was(admin_client: Client, ann: User)
     upload.refresh_from_db()
     assert upload.status == Status.UPLOADING
     assert admin_client.post(f"{LISTS[PublicUpload]}77/operate/mark_failed/").status_code == 404
-    assert operate(admin_client, upload, "nonsense").status_code == 404
+    assert press(admin_client, upload, "nonsense").status_code == 404
 
 
 @pytest.mark.parametrize("kind", list(LISTS))
@@ -843,8 +813,8 @@ def test_tasks_are_read_only_and_operated_with_permission_only(
     html = text(clerk.get(page_of(task)))
     assert "Mark failed" not in html
     assert 'name="_save"' not in html
-    assert operate(clerk, task, "mark_failed").status_code == 403
-    act(clerk, LISTS[kind], "mark_failed", task)
+    assert press(clerk, task, "mark_failed").status_code == 403
+    choose(clerk, LISTS[kind], "mark_failed", task)
     assert clerk.post(page_of(task), {"status": "8"}).status_code == 403
     task.refresh_from_db()
     assert task.status == Status.NOT_STARTED
@@ -856,7 +826,7 @@ def test_even_superusers_neither_make_edit_nor_delete_tasks(kind: type[Task], ad
     assert admin_client.get(f"{LISTS[kind]}add/").status_code == 403
     assert admin_client.post(page_of(task), {"status": "8"}).status_code == 403
     assert admin_client.post(f"{LISTS[kind]}{task.pk}/delete/", {"post": "yes"}).status_code == 403
-    act(admin_client, LISTS[kind], "delete_selected", task, post="yes")
+    choose(admin_client, LISTS[kind], "delete_selected", task, post="yes")
     task.refresh_from_db()
     assert (task.status, task.revision) == (Status.NOT_STARTED, 0)
 
