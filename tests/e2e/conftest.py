@@ -11,6 +11,8 @@ from tests.e2e.carryon import Carryon, running_carryon
 from tests.e2e.client import Listener
 from tests.e2e.resolver import NAMES, NAMES_VARIABLE, python_path
 from tests.origin import Certificate, Origin, self_signed
+from tests.s3 import S3Server, running_swift
+from tests.s3.server import credentials
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +50,17 @@ def origin() -> Iterator[Origin]:
     """An honest server, until it is told otherwise."""
     with Origin() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def keys_to_the_stores() -> Iterator[None]:
+    """The services started meanwhile inherit the keys to the stores."""
+    with credentials():
+        yield
+
+
+@pytest.fixture(scope="module")
+def swift(keys_to_the_stores: None) -> Iterator[S3Server]:
+    """The strict store, the module's own, for some tests kill it."""
+    with running_swift() as server:
+        yield server

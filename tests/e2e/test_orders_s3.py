@@ -14,8 +14,7 @@ from tests.e2e.carryon import Carryon, running_carryon
 from tests.e2e.ordering import Ordering, sizes_of
 from tests.e2e.stores import PREFIX, Bucket, Gate
 from tests.e2e.uploads import Uploads
-from tests.s3 import BUCKET, S3Server, running_swift
-from tests.s3.server import credentials
+from tests.s3 import BUCKET, S3Server
 from tests.service import wait_until
 
 MIB = 2**20
@@ -43,18 +42,6 @@ class CountingGate(Gate):
             else:
                 self.sent += 1
         await super()._pass(piece, sink)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def keys_to_the_store() -> Iterator[None]:
-    with credentials():
-        yield
-
-
-@pytest.fixture(scope="module")
-def swift() -> Iterator[S3Server]:
-    with running_swift() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

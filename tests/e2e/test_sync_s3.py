@@ -19,8 +19,7 @@ from tests.chaos import Faults
 from tests.e2e.carryon import Carryon, running_carryon
 from tests.e2e.stores import Gate
 from tests.e2e.syncs import CaseClient, tree_of, write
-from tests.s3 import BUCKET, S3Server, running_rclone, running_swift
-from tests.s3.server import credentials
+from tests.s3 import BUCKET, S3Server, running_rclone
 from tests.service import wait_until
 
 MIB = 2**20
@@ -47,19 +46,6 @@ class Counting(Gate):
     def forget(self) -> None:
         self.parts.clear()
         self.methods.clear()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def keys_to_the_stores() -> Iterator[None]:
-    """The service inherits the keys to the stores."""
-    with credentials():
-        yield
-
-
-@pytest.fixture(scope="module")
-def swift() -> Iterator[S3Server]:
-    with running_swift() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ from tests import battery
 from tests.e2e.carryon import Carryon, running_carryon
 from tests.e2e.stores import COMPLETED, COMPLETING, PREFIX, Bucket, Gate, files_below
 from tests.e2e.uploads import Form, Uploads, Wire, at_the_same_time, md5, md5s, part_form, told_of
-from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, running_rclone, running_swift
-from tests.s3.server import credentials
+from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, running_rclone
 from tests.servers import manage
 from tests.service import wait_until
 
@@ -32,20 +31,6 @@ WORKED_SECONDS = 35
 PARTS = {1: b"a" * 300_000, 2: b"b" * 700_000, 3: b"c" * 10}
 CONTENT = b"".join(PARTS.values())
 ADDRESS_SECONDS = 20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def keys_to_the_stores() -> Iterator[None]:
-    """The service inherits the keys to the stores."""
-    with credentials():
-        yield
-
-
-@pytest.fixture(scope="module")
-def swift() -> Iterator[S3Server]:
-    """The strict store, which some of these tests kill."""
-    with running_swift() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
