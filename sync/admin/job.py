@@ -10,7 +10,6 @@ from django.forms.widgets import Script
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
@@ -19,7 +18,7 @@ from sync.admin.standing import Standing, rendered, way
 from sync.models import Failure, Job
 from sync.models.job import LIVE, JobState
 from sync.services import job as jobs
-from transfers.admin import states, stuck, tables, wording
+from transfers.admin import states, stuck, tables, wording, work
 from transfers.admin.operations import OperatedAdmin, Operation
 from transfers.services import attention
 
@@ -195,26 +194,12 @@ def facts(job: Job) -> list[tuple[str, str]]:
         ("Files", f"{job.files_done:,} of {job.files_total:,}"),
         ("Bytes", f"{wording.exact_size(job.bytes_done)} of {wording.size(job.bytes_total)}"),
         ("Could not be brought", f"{job.failures_count:,}"),
-        ("Duration", wording.span(_seconds(job))),
-        ("Requested (UTC)", wording.moment(job.requested_at)),
-        ("Began (UTC)", wording.moment(job.started_at)),
-        ("Ended (UTC)", wording.moment(job.ended_at)),
+        *work.times(job),
     ]
-    if job.state == JobState.QUEUED and job.next_attempt_at > timezone.now():
-        told.append(("Next attempt (UTC)", wording.moment(job.next_attempt_at)))
-    if job.fruitless_attempts:
-        told.append(("Attempts in vain", f"{job.fruitless_attempts:,}"))
-    if job.lease_owner:
-        told.append(("Worker", job.lease_owner.rpartition(":")[0]))
+    told += work.attempts(job, job.fruitless_attempts)
     if job.state in LIVE and job.current_files:
         told.append(("Now", tables.paths(job.current_files)))
     return told
-
-
-def _seconds(job: Job) -> float | None:
-    if job.started_at is None:
-        return None
-    return ((job.ended_at or timezone.now()) - job.started_at).total_seconds()
 
 
 def _has_plan(job: Job) -> bool:

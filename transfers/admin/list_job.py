@@ -10,12 +10,11 @@ from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from transfers.admin import order_items, states, stuck, wording
+from transfers.admin import order_items, states, stuck, wording, work
 from transfers.admin.list_standing import Standing, asked, rendered
 from transfers.admin.operations import OperatedAdmin, Operation
 from transfers.models import ListJob
@@ -150,28 +149,14 @@ def facts(job: ListJob) -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = [
         ("Asked for", format_html("<bdi>{}</bdi>", asked(job))),
         ("Files", f"{job.files_done:,} of {job.files_total:,}"),
-        ("Requested (UTC)", wording.moment(job.requested_at)),
-        ("Began (UTC)", wording.moment(job.started_at)),
-        ("Ended (UTC)", wording.moment(job.ended_at)),
-        ("Duration", wording.span(_seconds(job))),
+        *work.times(job),
     ]
     if job.kind == ListJobKind.ZIP:
         told.insert(2, ("Bytes", f"{wording.exact_size(job.bytes_done)} of {wording.size(job.bytes_total)}"))
     if job.state == ListJobState.COMPLETED and job.kind == ListJobKind.ZIP:
         told += [("Zip", _zip(job)), ("Removed (UTC)", wording.moment(job.expires_at))]
-    if job.state == ListJobState.QUEUED and job.next_attempt_at > timezone.now():
-        told.append(("Next attempt (UTC)", wording.moment(job.next_attempt_at)))
-    if job.fruitless_attempts:
-        told.append(("Attempts in vain", f"{job.fruitless_attempts:,}"))
-    if job.lease_owner:
-        told.append(("Worker", job.lease_owner.rpartition(":")[0]))
+    told += work.attempts(job, job.fruitless_attempts)
     return told
-
-
-def _seconds(job: ListJob) -> float | None:
-    if job.started_at is None:
-        return None
-    return ((job.ended_at or timezone.now()) - job.started_at).total_seconds()
 
 
 def _zip(job: ListJob) -> SafeString | str:

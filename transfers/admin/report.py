@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from transfers.admin import wording
+from transfers.admin import wording, work
 from transfers.models import Download, DownloadAttempt, StoredFile
 from transfers.models.download import ENDED, LIVE, Desired, DownloadState
 from transfers.models.download_attempt import AttemptOutcome
@@ -94,10 +94,7 @@ def facts(download: Download) -> list[tuple[str, str]]:
         ("First byte (UTC)", wording.moment(download.stream_began_at)),
         ("Ended (UTC)", wording.moment(download.ended_at)),
     ]
-    if download.state == DownloadState.QUEUED and download.next_attempt_at > now:
-        told.append(("Next attempt (UTC)", wording.moment(download.next_attempt_at)))
-    if download.lease_owner:
-        told.append(("Worker", download.lease_owner.rpartition(":")[0]))
+    told += work.attempts(download)
     if stored is not None:
         page = reverse("admin:transfers_storedfile_change", args=[stored.pk])
         told.append(("Stored file", format_html('<a href="{}" class="transfer-link">{}</a>', page, stored)))
