@@ -1,10 +1,10 @@
 """Case sync beside `aws s3 sync`, `rclone sync` and s5cmd: one swift, one disk, one run; prints Markdown tables.
 
-A tool's time begins with its start and ends with its end; ours begins with the POST and ends when a poll (one every
-50 ms) says that the job is completed. "On disk" ends when its file system is synced too. Our CPU time and memory are
-those of all processes of the service, its answers to the polls included. The best of the rounds counts, of each tool
-with the settings that are best in the case. After each case both sides are compared, sizes and MD5s. Requests and
-bytes are counted in runs of their own, by a proxy before the store.
+A tool's time begins with its start and ends with its end; ours begins with the POST and ends when a poll (one every 50
+ms, in long runs one every half a second) says that the job is completed. "On disk" ends when its file system is synced
+too. Our CPU time and memory are those of all processes of the service, its answers to the polls included. The best of
+the rounds counts, of each tool with the settings that are best in the case. After each case both sides are compared,
+sizes and MD5s. Requests and bytes are counted in runs of their own, by a proxy before the store.
 """
 
 from __future__ import annotations
