@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from sync import case_api, places, progress
 from sync.models import Case, Job
-from sync.models.job import LIVE, Desired, Phase
+from sync.models.job import LIVE, Desired
 from sync.services import case as cases
 from sync.services.case import CaseRequest
 from sync.tasks import sync_case
@@ -193,11 +193,10 @@ def _source(case: Case, request: SyncRequest) -> str:
 
 
 def _source_of_copy(case: Case) -> str:
-    """The folder that the case's first copy is made from, until a job has gone through it; "" when it is gone."""
-    asked = case.jobs.filter(up=True).exclude(source="")
-    if case.copied_at is not None or asked.filter(dry_run=False, phase=Phase.SYNCING).exists():
+    """The folder that the case's first copy is made from, until that is whole; "" when it is gone."""
+    if case.copied_at is not None:
         return ""
-    newest = asked.first()
+    newest = case.jobs.filter(up=True).exclude(source="").first()
     folder = places.source_folder(newest.source) if newest else None
     return str(folder) if folder is not None and os.path.isdir(folder) else ""  # noqa: PTH112
 
