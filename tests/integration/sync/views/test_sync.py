@@ -361,6 +361,7 @@ FORBIDDEN = [
     *("https://", "https:///api", "https://:443/", "https://evil.example/", "https://cases.example:444/"),
     *("https://cases.example:0/", "https://cases.example:65536/", "https://cases.example:https/"),
     *("https://cases.example:443:443/", "https://cases.example:0443/", "http://cases.example/"),
+    *("http://cases.example:443", "http://cases.example:443/api", "HTTP://Cases.Example:443/"),
     *(
         "https://ann@cases.example/",
         "https://ann:x@cases.example/",
