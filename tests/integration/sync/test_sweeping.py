@@ -22,7 +22,8 @@ from tests.e2e import syncs
 from tests.e2e.syncs import tree_of
 from tests.integration.sync.rows import new_case, new_job
 from tests.integration.transfers.rows import new_user, use
-from transfers.engine.tree.base import Description, Entry, part_plan
+from transfers.engine.tree.base import Description, Entry, Tree, part_plan
+from transfers.engine.tree.local import LocalTree
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 EXPIRY_SECONDS = 1.0
@@ -50,12 +51,18 @@ def left_behind(case: Case) -> list[Path]:
     cloud = places.cloud_of(case.region).folder
     assert cloud is not None
     for tree in (places.local_tree(case), places.cloud_tree(case)):
-        sink = tree.sink("film", "1", Description(1, None), None)
-        sink.begin(part_plan(SIZE))
-        sink.close()
-    stagings = [root / places.STAGING / str(case.pk) for root in (places.local_folder(case).parents[2], cloud)]
+        begin(tree)
+    (there,) = (cloud / places.STAGING).glob(f"{case.pk}-*")
+    stagings = [places.local_folder(case).parents[2] / places.STAGING / str(case.pk), there]
     assert all(list(staging.iterdir()) for staging in stagings)
     return stagings
+
+
+def begin(tree: Tree, path: str = "film") -> None:
+    """Have half of a large file there."""
+    sink = tree.sink(path, "1", Description(1, None), None)
+    sink.begin(part_plan(SIZE))
+    sink.close()
 
 
 def let_it_expire() -> None:
@@ -84,6 +91,16 @@ def test_what_nobody_has_asked_for_again_is_removed_and_all_else_stays(ann: User
     assert (set(tree_of(here)), set(tree_of(there))) == ({"here"}, {"there"})
     case.refresh_from_db()
     assert case.swept_at is not None
+
+
+def test_what_lies_where_it_once_did_is_removed_too(ann: User, settings: Settings) -> None:
+    case = new_case(ann)
+    cloud = settings.ENVIRONMENT.folder_cloud(case.region).folder
+    begin(LocalTree(cloud / case.s3keypath, cloud / places.STAGING / str(case.pk)))
+    ended(case)
+    let_it_expire()
+    sweep()
+    assert is_swept([cloud / places.STAGING / str(case.pk)]) == [True]
 
 
 def test_what_may_still_be_gone_on_with_stays(ann: User) -> None:
