@@ -45,6 +45,8 @@ def checked_url(api_url: str) -> str:
         return ""
     if address not in {_with_port(allowed) for allowed in settings.ENVIRONMENT.case_api_hosts}:
         raise InvalidInputError({"apiUrl": [f"{address} is not among CASE_API_HOSTS"]})
+    if parts.scheme == "http" and parts.port == _PORTS["https"]:  # token and patient would go in plain sight
+        raise InvalidInputError({"apiUrl": [f"{address} is for https alone"]})
     return f"{parts.scheme}://{address}{path}"
 
 

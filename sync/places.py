@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -68,10 +70,24 @@ def cloud_folder(case: Case) -> Path | None:
 def cloud_tree(case: Case) -> Tree:
     """The case's files in the cloud; UnknownRegionError when its region is not configured any more."""
     cloud = cloud_of(case.region)
-    if cloud.folder is not None:
-        staging = cloud.folder / STAGING / str(case.pk)
-        return LocalTree(cloud.folder / case.s3keypath, staging, keeps_checksums=True)
-    return _s3_tree(cloud, case)
+    if cloud.folder is None:
+        return _s3_tree(cloud, case)
+    prefix = hashlib.sha256(case.s3keypath.encode()).hexdigest()[:16]
+    return _folder_tree(cloud.folder, case, f"{case.pk}-{prefix}")
+
+
+def trees_with_remains(case: Case) -> Iterator[Tree]:
+    """The trees beside which unfinished files of the case may lie; UnknownRegionError as with `cloud_tree`."""
+    yield local_tree(case)
+    yield cloud_tree(case)
+    folder = cloud_of(case.region).folder
+    if folder is not None:
+        yield _folder_tree(folder, case, str(case.pk))  # where they lay once, beside those of other services' cases
+
+
+def _folder_tree(folder: Path, case: Case, staging: str) -> LocalTree:
+    """The case's files in a folder that plays cloud: another service's, too, whose cases have the same numbers."""
+    return LocalTree(folder / case.s3keypath, folder / STAGING / staging, keeps_checksums=True)
 
 
 def _s3_tree(cloud: Cloud, case: Case) -> Tree:

@@ -148,7 +148,8 @@ def from_json(packed: Sequence[Any]) -> Action:
 def _entry_to_json(entry: Entry | None) -> list[Any] | None:
     if entry is None:
         return None
-    return [entry.kind.value, entry.size, entry.version, entry.mtime_ns, entry.is_empty, entry.problem]
+    packed = [entry.kind.value, entry.size, entry.version, entry.mtime_ns, entry.is_empty, entry.problem]
+    return [*packed, True] if entry.is_passing else packed
 
 
 def _entry_from_json(path: str, packed: Sequence[Any] | None) -> Entry | None:

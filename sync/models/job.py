@@ -185,7 +185,10 @@ class Job(leases.LeasedRow):
     def hand_back(self, delay_seconds: float = 0, **facts: Any) -> bool:
         """running → queued: somebody is to go on with it, after the delay."""
         when = Now() + timedelta(seconds=delay_seconds) if delay_seconds else Now()
-        return leases.release(self, state=JobState.QUEUED, bytes_per_second=0, next_attempt_at=when, **facts)
+        self.revision += 1
+        return leases.release(
+            self, state=JobState.QUEUED, bytes_per_second=0, next_attempt_at=when, revision=self.revision, **facts
+        )
 
     def _end(self, state: JobState, where: Q | None = None, **facts: Any) -> bool:
         where = Q(state=JobState.RUNNING) & (where or Q())

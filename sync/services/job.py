@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from sync import case_api, places, progress
 from sync.models import Case, Job
-from sync.models.job import LIVE, Desired, Phase
+from sync.models.job import LIVE, Desired
 from sync.services import case as cases
 from sync.services.case import CaseRequest
 from sync.tasks import sync_case
@@ -61,38 +61,43 @@ def ask(*, user: User, request: SyncRequest) -> Job:
     """
     cases.check(request.case)
     api_url = case_api.checked_url(request.api_url) if request.api_url else ""
-    try:
-        with transaction.atomic():
-            case = _case(user, request, api_url)
-            job = Job.objects.create(
-                case=case,
-                user=user,
-                up=request.up,
-                delete_missing=request.delete,
-                dry_run=request.dry_run,
-                source=_source(case, request),
-            )
-            transaction.on_commit(lambda: ring(sync_case, job.pk))
-    except IntegrityError:
-        live = _live(user, request.case)
-        if live is None:
-            raise
-        raise AlreadySyncingError(str(live.pk)) from None
-    return job
+
+    def made() -> Job:
+        case = _case(user, request, api_url)
+        return Job.objects.create(
+            case=case,
+            user=user,
+            up=request.up,
+            delete_missing=request.delete,
+            dry_run=request.dry_run,
+            source=_source(case, request),
+        )
+
+    return _begun(made, live=lambda: _live(user, request.case))
 
 
 def again(*, user: User, case: Case, up: bool, dry_run: bool = False, delete: bool = False) -> Job:
     """Have a case synced that is known; AlreadySyncingError when it is being synced."""
     source = _source_of_copy(case) if up else ""
+    return _begun(
+        lambda: Job.objects.create(case=case, user=user, up=up, delete_missing=delete, dry_run=dry_run, source=source),
+        live=lambda: Job.objects.live().filter(case=case).first(),
+    )
+
+
+def _begun(made: Callable[[], Job], *, live: Callable[[], Job | None], tries: int = 2) -> Job:
+    """The job that `made` makes, once workers may hear of it; AlreadySyncingError when the case has a `live` one."""
     try:
         with transaction.atomic():
-            job = Job.objects.create(case=case, user=user, up=up, delete_missing=delete, dry_run=dry_run, source=source)
+            job = made()
             transaction.on_commit(lambda: ring(sync_case, job.pk))
     except IntegrityError:
-        live = Job.objects.live().filter(case=case).first()
-        if live is None:
+        found = live()
+        if found is not None:
+            raise AlreadySyncingError(str(found.pk)) from None
+        if tries == 1:
             raise
-        raise AlreadySyncingError(str(live.pk)) from None
+        return _begun(made, live=live, tries=tries - 1)  # what was in its way has ended meanwhile
     return job
 
 
@@ -193,11 +198,10 @@ def _source(case: Case, request: SyncRequest) -> str:
 
 
 def _source_of_copy(case: Case) -> str:
-    """The folder that the case's first copy is made from, until a job has gone through it; "" when it is gone."""
-    asked = case.jobs.filter(up=True).exclude(source="")
-    if case.copied_at is not None or asked.filter(dry_run=False, phase=Phase.SYNCING).exists():
+    """The folder that the case's first copy is made from, until that is whole; "" when it is gone."""
+    if case.copied_at is not None:
         return ""
-    newest = asked.first()
+    newest = case.jobs.filter(up=True).exclude(source="").first()
     folder = places.source_folder(newest.source) if newest else None
     return str(folder) if folder is not None and os.path.isdir(folder) else ""  # noqa: PTH112
 

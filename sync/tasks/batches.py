@@ -14,7 +14,7 @@ from sync.models.job import Phase
 from sync.plan import MANIFEST_ONLY, Action, Stage, Verb, shown, to_json
 from sync.tasks.legs import Leg
 from transfers import leases
-from transfers.engine.tree.base import SMALL_BYTES, part_plan
+from transfers.engine.tree.base import SMALL_BYTES, Kind, part_plan
 from transfers.errors import Interrupted, Interruption, TransferError
 from transfers.services import stored_file as stored_files
 
@@ -23,6 +23,8 @@ CLEAR, BRING, FINISH, DELETE, FOLDERS = range(5)
 _STAGES = {Stage.CLEAR: CLEAR, Stage.BRING: BRING, Stage.DELETE: DELETE, Stage.FOLDERS: FOLDERS}
 SKIPPED = "skipped"
 """The code of a failure that is no fault of this sync's: what is there cannot be synced."""
+LEFT_OUT = "left_out"
+"""The code of a failure that another sync may make good: a file could not be seen, or its place was taken."""
 MAX_ACTIONS = 200
 MAX_BYTES = 8 * SMALL_BYTES
 """What a batch has at most, in small files; a large one has a batch to itself."""
@@ -91,7 +93,7 @@ class BatchWriter:
     def _note(self, action: Action) -> None:
         """Write down what is nobody's work."""
         if action.verb == Verb.SKIP:
-            self._skipped.append(Failure.of(self._job, action.path, SKIPPED, action.reason))
+            self._skipped.append(Failure.of(self._job, action.path, _code_of(action), action.reason))
         elif action.verb == Verb.FORGET:
             self._forgotten.append(action.path)
         elif action.verb == Verb.REMEMBER and self._has_manifest:
@@ -160,6 +162,13 @@ class BatchWriter:
 def _printable(action: Action) -> Action:
     """The action where its path has a null character, which a store's keys may have, and PostgreSQL cannot keep."""
     return replace(action, path=action.path.replace("\0", "\\0"), winner=None, loser=None, known=None)
+
+
+def _code_of(skipped: Action) -> str:
+    """Where the winner has no file, or what can never be one, nothing is left out."""
+    winner = skipped.winner
+    has_file = winner is not None and (winner.kind is not Kind.PROBLEM or winner.is_passing)
+    return LEFT_OUT if has_file else SKIPPED
 
 
 def bytes_of(action: Action) -> int:

@@ -216,7 +216,7 @@ class _Holding:
             self._end(self.job.mark_stopped)
         elif reason == Interruption.DRAINING:
             self._tally()
-            if self.job.hand_back():
+            if self._hand_back():
                 ring(sync_case, self.job.pk)
 
     def _fail(self, error: CarryonError) -> None:
@@ -226,10 +226,17 @@ class _Holding:
         if may_pass(error) and fruitless < MAX_FRUITLESS:
             tally.add("retries", kind="sync", code=error.code)
             facts = {"fruitless_attempts": fruitless + 1, "error_code": error.code, "error": error.message}
-            self.job.hand_back(delay_seconds=2.0 ** (fruitless + 1), **facts)
+            self._hand_back(delay_seconds=2.0 ** (fruitless + 1), **facts)
             return
         tally.add("failures", kind="sync", code=error.code)
         self._end(lambda: self.job.mark_failed(error.code, error.message))
+
+    def _hand_back(self, **facts: Any) -> bool:
+        with self._writing:
+            moved = self.job.hand_back(**facts)
+        if moved:
+            tell_state(self.job)
+        return moved
 
     def _end(self, move: Callable[[], bool]) -> None:
         self._tally()

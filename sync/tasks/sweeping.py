@@ -26,7 +26,7 @@ def sweep() -> None:
     for case in Case.objects.with_remains(age).order_by("pk")[:AT_ONCE]:
         Case.objects.filter(pk=case.pk).update(swept_at=Now())
         try:
-            for tree in (places.local_tree(case), places.cloud_tree(case)):
+            for tree in places.trees_with_remains(case):
                 tree.sweep(age.total_seconds())
         except CarryonError as error:  # the next job's end brings another chance
             log.warning("could not sweep up after a case", case=case.pk, code=error.code)

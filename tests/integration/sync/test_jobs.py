@@ -6,6 +6,7 @@ import itertools
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from pytest_django.fixtures import Settings
 from structlog.testing import capture_logs
 
 from sync import apply, places
+from sync.apply import Sides
 from sync.models import Batch, Case, Job
 from sync.models.job import JobState, Phase
 from sync.plan import Action, Stage, Verb, to_json
@@ -474,6 +476,66 @@ class TestNumbers:
         assert (job.files_done, job.files_total, job.bytes_total) == (1, 1, 6)
         assert job.bytes_done == 6 or times > 3, "what a run of parts gave up, whoever finished the file has brought"
         assert max(facts.get("bytes_done", 0) for facts in seen) <= 6
+
+
+class Editing:
+    """A tree of which somebody writes to a large file while its later parts are read, so many times."""
+
+    def __init__(self, tree: Tree, root: Path, times: int) -> None:
+        self._tree, self._root, self.times = tree, root, times
+        self.lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._tree, name)
+
+    def source(self, entry: Entry) -> Source:
+        return _Edited(self, entry.path, self._tree.source(entry))
+
+    def edit(self, path: str) -> None:
+        with self.lock:
+            if self.times:
+                self.times -= 1
+                write(self._root, path, f"{self.times % 100:06}")
+
+
+class _Edited:
+    def __init__(self, tree: Editing, path: str, source: Source) -> None:
+        self._tree, self._path, self._source = tree, path, source
+        self.stat = source.stat
+
+    @contextmanager
+    def open(self, offset: int, end: int | None) -> Iterator[Reader]:
+        if offset >= 2:
+            self._tree.edit(self._path)
+        with self._source.open(offset, end) as reader:
+            yield reader
+
+
+class TestChanges:
+    @pytest.mark.usefixtures("_small_parts")
+    @pytest.mark.parametrize("times", [1, 1000])
+    def test_a_file_that_changes_while_its_parts_are_brought_by_several(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        """What changes but once comes as it is then; what keeps changing is told, and never comes in halves."""
+        write(local(case), "film", "a film")
+        write(local(case), "other", "x")
+        tree = Editing(places.local_tree(case), local(case), times)
+        runs: list[int | None] = []
+        as_it_is = Sides.bring_parts
+        with monkeypatch.context() as patched:
+            patched.setattr(places, "local_tree", lambda _: tree)
+            patched.setattr(Sides, "bring_parts", lambda sides, *args: runs.append(args[1]) or as_it_is(sides, *args))
+            job = run(case, up=True)
+        assert sorted(runs) == [1, 3, 5], "it was split"
+        if times == 1:
+            assert (job.state, tree.times) == (JobState.COMPLETED, 0), failures(job)
+        else:
+            assert job.state == JobState.COMPLETED_WITH_FAILURES
+            assert failures(job) == {"film": "it keeps changing while it is read"}
+            assert set(tree_of(cloud(case))) == known(case) == {"other"}
+            synced(case, up=True)
+        assert tree_of(cloud(case)) == tree_of(local(case))
 
 
 class TestFailures:

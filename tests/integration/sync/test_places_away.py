@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from sync import places
 from sync.models import Batch, Case, Failure, Job
 from sync.models.job import JobState, Phase
-from sync.tasks import batches, noting, sync_case, trouble
+from sync.tasks import batches, events, noting, sync_case, trouble
 from sync.tasks.applying import Applying, Shared
 from sync.tasks.job import _Holding
 from sync.tasks.legs import Leg
@@ -26,7 +26,15 @@ from transfers.engine.copying import Watch
 from transfers.engine.plan import Plan
 from transfers.engine.tree.base import SMALL_BYTES, Content, Entry
 from transfers.engine.tree.memory import MemoryTree
-from transfers.errors import SinkError, SourceBusyError, SourceRefusedError, SourceUnreachableError, TransferError
+from transfers.errors import (
+    Interruption,
+    SinkError,
+    SourceBusyError,
+    SourceRefusedError,
+    SourceUnreachableError,
+    TransferError,
+)
+from transfers.progress import ProgressEvent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 FILES = 30
@@ -131,6 +139,35 @@ def test_a_file_that_fails_always_is_a_failed_file_in_the_end(
     assert job.state == JobState.COMPLETED_WITH_FAILURES
     assert dict(job.failures.values_list("path", "reason")) == {"07": "HTTP 500"}
     assert len(store.contents) == FILES - 1
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[ProgressEvent]:
+    """What listeners are told."""
+    told: list[ProgressEvent] = []
+    monkeypatch.setattr(events, "publish", told.append)
+    return told
+
+
+def test_who_listens_hears_at_once_that_a_job_waits(case: Case, store: Store, told: list[ProgressEvent]) -> None:
+    store.failure = SourceUnreachableError("refused")
+    job = go_on(new_job(case))
+    assert job.state == JobState.QUEUED
+    bodies = [event.body for event in told]
+    assert (bodies[-1]["state"], bodies[-1]["error"]["detail"]) == ("queued", "refused")
+    assert bodies[-1]["revision"] > max(body["revision"] for body in bodies[:-1])
+
+
+def test_and_that_its_worker_leaves(case: Case, store: Store, told: list[ProgressEvent]) -> None:
+    held = Job.objects.claim(new_job(case).pk, leases.new_owner())
+    assert held is not None
+    holding = _Holding(held)
+    holding.interrupt(Interruption.DRAINING)
+    holding.run()
+    assert [event.body["state"] for event in told] == ["running", "queued"]
+    assert told[0].body["revision"] < told[1].body["revision"]
+    assert go_on(held).state == JobState.COMPLETED
+    assert len(store.contents) == FILES
 
 
 @pytest.mark.parametrize("up", [True, False])

@@ -20,10 +20,14 @@ from sync.services import case as cases
 from sync.tasks import sweep
 from tests.e2e import syncs
 from tests.e2e.syncs import tree_of
-from tests.integration.sync.rows import new_case, new_job
+from tests.integration.sync.rows import REGION, new_case, new_job
 from tests.integration.transfers.rows import new_user, use
-from transfers.engine.tree.base import Description, Entry, part_plan
+from tests.s3 import BUCKET, S3Server
+from tests.s3.fixtures import s3_credentials, swift
+from transfers.engine.tree.base import Description, Entry, Tree, part_plan
+from transfers.engine.tree.local import LocalTree
 
+__all__ = ["s3_credentials", "swift"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 EXPIRY_SECONDS = 1.0
 LONG_AGO_SECONDS = 60.0
@@ -50,12 +54,18 @@ def left_behind(case: Case) -> list[Path]:
     cloud = places.cloud_of(case.region).folder
     assert cloud is not None
     for tree in (places.local_tree(case), places.cloud_tree(case)):
-        sink = tree.sink("film", "1", Description(1, None), None)
-        sink.begin(part_plan(SIZE))
-        sink.close()
-    stagings = [root / places.STAGING / str(case.pk) for root in (places.local_folder(case).parents[2], cloud)]
+        begin(tree)
+    (there,) = (cloud / places.STAGING).glob(f"{case.pk}-*")
+    stagings = [places.local_folder(case).parents[2] / places.STAGING / str(case.pk), there]
     assert all(list(staging.iterdir()) for staging in stagings)
     return stagings
+
+
+def begin(tree: Tree, path: str = "film") -> None:
+    """Have half of a large file there."""
+    sink = tree.sink(path, "1", Description(1, None), None)
+    sink.begin(part_plan(SIZE))
+    sink.close()
 
 
 def let_it_expire() -> None:
@@ -84,6 +94,40 @@ def test_what_nobody_has_asked_for_again_is_removed_and_all_else_stays(ann: User
     assert (set(tree_of(here)), set(tree_of(there))) == ({"here"}, {"there"})
     case.refresh_from_db()
     assert case.swept_at is not None
+
+
+def test_what_lies_where_it_once_did_is_removed_too(ann: User, settings: Settings) -> None:
+    case = new_case(ann)
+    cloud = settings.ENVIRONMENT.folder_cloud(case.region).folder
+    begin(LocalTree(cloud / case.s3keypath, cloud / places.STAGING / str(case.pk)))
+    ended(case)
+    let_it_expire()
+    sweep()
+    assert is_swept([cloud / places.STAGING / str(case.pk)]) == [True]
+
+
+def test_of_a_bucket_the_uploads_that_were_begun_are_aborted(
+    ann: User, swift: S3Server, settings: Settings, tmp_path: Path
+) -> None:
+    _use(settings, tmp_path, sync_regions={REGION: Cloud(bucket=BUCKET, endpoint_url=swift.url)})
+    case, running = new_case(ann), new_case(ann)
+    for each in (case, running):
+        begin(places.cloud_tree(each))
+        swift.plain.put_object(Bucket=BUCKET, Key=f"{each.s3keypath}/there", Body=b"there")
+        ended(each)
+    new_job(running, state=JobState.RUNNING)
+    assert begun(swift, case, running) == [f"{case.s3keypath}/film", f"{running.s3keypath}/film"]
+    let_it_expire()
+    time.sleep(1)  # a store tells whole seconds
+    sweep()
+    assert begun(swift, case, running) == [f"{running.s3keypath}/film"]
+    assert [entry.path for each in (case, running) for entry in places.cloud_tree(each).entries()] == ["there"] * 2
+
+
+def begun(store: S3Server, *of: Case) -> list[str]:
+    """The keys below these cases' prefixes whose uploads were begun."""
+    told = store.plain.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    return [key for case in of for key in sorted(each["Key"] for each in told) if key.startswith(f"{case.s3keypath}/")]
 
 
 def test_what_may_still_be_gone_on_with_stays(ann: User) -> None:

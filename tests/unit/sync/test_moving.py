@@ -80,6 +80,18 @@ class TestTurns:
             move(Busy(fails_at=5000), Work(turns), connections)
         assert [turns.acquire(blocking=False) for _ in range(3)] == [True, True, False]
 
+    def test_a_thread_that_comes_again_after_a_failure_waits_for_its_turn(self) -> None:
+        """Its pool may have it do what the next connection was to do."""
+        turns = threading.BoundedSemaphore(2)
+        turns.acquire()  # somebody else has one
+        allotment = parts(begun(), Work(turns))
+        for _ in range(2):
+            taken = allotment.take()
+            assert taken is not None
+            assert not turns.acquire(blocking=False)
+            allotment.release(taken)
+        assert turns.acquire(blocking=False)
+
     def test_whoever_waits_for_a_turn_can_be_ended(self) -> None:
         turns = threading.BoundedSemaphore(1)
         turns.acquire()

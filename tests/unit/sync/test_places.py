@@ -20,7 +20,7 @@ from config.settings.values import Cloud
 from sync import places
 from sync.models import Case
 from transfers.engine.s3 import S3Place
-from transfers.engine.tree.base import Content, Entry, Kind
+from transfers.engine.tree.base import SMALL_BYTES, Content, Description, Entry, Kind, part_plan
 from transfers.errors import InvalidInputError, UnknownRegionError
 
 REGION = "ap-northeast-2"
@@ -300,6 +300,22 @@ def test_a_folder_that_plays_cloud_has_the_case_under_its_prefix(ground: Ground,
     tree.write("a", Content(b"x", "9dd4e461268c8034f5c8564e155c67a6", 1), None)
     tree.settle()
     assert (ground.root / "cloud/userdata/k/a").read_bytes() == b"x"
+
+
+def test_two_services_with_one_cloud_do_not_take_each_others_unfinished_files(
+    ground: Ground, settings: Settings
+) -> None:
+    """Either has a case of the same number, of which it brings a large file of the same path."""
+    use(settings, sync_regions={REGION: Cloud(folder=ground.root / "cloud")})
+    plan = part_plan(SMALL_BYTES + 1)
+    sinks = {}
+    for prefix in ("theirs", "ours"):
+        tree = places.cloud_tree(new_case(pk=1, s3keypath=prefix))
+        sinks[prefix] = tree.sink("film", f"{prefix} 1", Description(1, None), None)
+        sinks[prefix].begin(plan)
+    for sink in sinks.values():
+        assert sink.join(plan)
+        sink.close()
 
 
 def test_a_bucket_has_the_case_under_its_prefix() -> None:

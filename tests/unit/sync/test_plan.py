@@ -828,6 +828,7 @@ def all_actions(draw: st.DrawFn) -> Action:
     entries = st.none() | st.builds(
         Entry,
         *(st.just(path), st.sampled_from(Kind), SIZES, TEXTS, st.integers(-(2**63), 2**63 - 1), st.booleans(), TEXTS),
+        st.booleans(),
     )
     entry = st.none() | st.builds(Known, st.just(path), SIZES, TEXTS, TEXTS, TEXTS)
     return Action(

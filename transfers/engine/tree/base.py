@@ -49,6 +49,8 @@ class Entry:
 
     What is below a folder that has one is not told.
     """
+    is_passing: bool = False
+    """Of a problem: whether it is no fault of what lies there (it may not be looked at, it was changed meanwhile)."""
 
 
 @dataclass(frozen=True, slots=True)

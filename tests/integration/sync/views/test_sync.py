@@ -25,6 +25,7 @@ from rest_framework.throttling import BaseThrottle
 
 from config.settings.values import Cloud
 from sync.models import Case, Job, ManifestEntry
+from sync.models.job import JobQuerySet
 from sync.services import job as jobs
 from sync.views.base import MAX_HEADER_BYTES, for_header
 from sync.views.sync import SyncView
@@ -361,6 +362,7 @@ FORBIDDEN = [
     *("https://", "https:///api", "https://:443/", "https://evil.example/", "https://cases.example:444/"),
     *("https://cases.example:0/", "https://cases.example:65536/", "https://cases.example:https/"),
     *("https://cases.example:443:443/", "https://cases.example:0443/", "http://cases.example/"),
+    *("http://cases.example:443", "http://cases.example:443/api", "HTTP://Cases.Example:443/"),
     *(
         "https://ann@cases.example/",
         "https://ann:x@cases.example/",
@@ -536,6 +538,24 @@ def test_of_many_that_ask_at_once_one_is_accepted(ann: User) -> None:
     for answer in answers:
         if answer.status_code == 409:
             refused(answer, 409, "ALREADY SYNCING", jobId=str(job.pk))
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["again", "ask"])
+def test_a_job_that_ends_just_now_is_in_nobodys_way(
+    api: Client, ann: User, monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    first = accepted(api)
+    as_it_is = JobQuerySet.live
+
+    def live(rows: JobQuerySet) -> JobQuerySet:
+        Job.objects.filter(pk=first.pk).update(state="completed")
+        return as_it_is(rows)
+
+    monkeypatch.setattr(JobQuerySet, "live", live)
+    second = jobs.again(user=ann, case=first.case, up=False) if is_known else accepted(api, up=False)
+    assert (second.state, second.up, Job.objects.count()) == ("queued", False, 2)
+    monkeypatch.undo()
+    refused(asked(api), 409, "ALREADY SYNCING", jobId=str(second.pk))
 
 
 def test_anothers_case_is_not_there(api: Client) -> None:

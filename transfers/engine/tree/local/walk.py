@@ -48,7 +48,8 @@ def entry_of_any(path: str, status: os.stat_result, now_ns: int) -> Entry:
     """The entry of what is taken for a file: a problem when it is something else."""
     if stat.S_ISREG(status.st_mode):
         return entry_of(path, status, now_ns)
-    return _problem(path, _SPECIAL.get(stat.S_IFMT(status.st_mode), _CHANGED))
+    special = _SPECIAL.get(stat.S_IFMT(status.st_mode))
+    return _problem(path, special) if special else _problem(path, _CHANGED, is_passing=True)
 
 
 def is_empty(folder: int) -> bool:
@@ -118,9 +119,9 @@ class _Walk:
         except FileNotFoundError:
             return None
         except NotADirectoryError:
-            return _problem(path, _CHANGED)
+            return _problem(path, _CHANGED, is_passing=True)
         except PermissionError as error:
-            return _problem(path, f"it cannot be looked at: {error.strerror}")
+            return _problem(path, f"it cannot be looked at: {error.strerror}", is_passing=True)
 
     def _enter(self, path: str, names: Names) -> Entry:
         below = open_folder(names[-1], self._open)
@@ -192,5 +193,5 @@ def _unlike(shown: Iterable[str], names: list[str]) -> Iterator[str]:
         yield stem + end
 
 
-def _problem(path: str, problem: str) -> Entry:
-    return Entry(path, Kind.PROBLEM, problem=problem)
+def _problem(path: str, problem: str, *, is_passing: bool = False) -> Entry:
+    return Entry(path, Kind.PROBLEM, problem=problem, is_passing=is_passing)

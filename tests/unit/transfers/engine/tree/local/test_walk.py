@@ -8,7 +8,7 @@ import stat
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,11 @@ from transfers.errors import SourceChangedError, SourceRefusedError
 def problems(tree: LocalTree) -> dict[str, str]:
     """What the listing says that cannot be synced."""
     return {entry.path: entry.problem for entry in tree.entries() if entry.kind is Kind.PROBLEM}
+
+
+def passing(listed: Iterable[Entry]) -> set[str]:
+    """What of it is no fault of what lies there."""
+    return {entry.path for entry in listed if entry.is_passing}
 
 
 def good(tree: LocalTree) -> list[str]:
@@ -165,6 +170,7 @@ def test_a_folder_that_may_not_be_read_is_told_and_the_rest_is_listed(open_root:
     def check() -> None:
         tree = LocalTree(open_root, open_root / "staging")
         assert problems(tree) == {"shut/": "it cannot be looked at: Permission denied"}
+        assert passing(tree.entries()) == {"shut/"}
         assert good(tree) == ["a/", "a/x", "z/", "z/x"]
 
     as_nobody(check)
@@ -179,6 +185,7 @@ def test_a_folder_that_may_be_read_but_not_gone_into(open_root: Path) -> None:
         tree = LocalTree(open_root, open_root / "staging")
         words = "it cannot be looked at: Permission denied"
         assert problems(tree) == {"half/inner/": words, "half/y": words}
+        assert passing(tree.entries()) == {"half/inner/", "half/y"}
         assert good(tree) == ["half/", "z/", "z/x"]
 
     as_nobody(check)
@@ -268,7 +275,9 @@ def test_a_folder_that_becomes_something_else_is_not_entered(
         (root / "b").symlink_to(outside)
     else:
         (root / "b").write_bytes(b"")
-    assert [(entry.path, entry.kind) for entry in rest] == [("b/", Kind.PROBLEM), ("d", Kind.FILE)]
+    told = list(rest)
+    assert [(entry.path, entry.kind) for entry in told] == [("b/", Kind.PROBLEM), ("d", Kind.FILE)]
+    assert passing(told) == {"b/"}
 
 
 def test_a_file_that_becomes_a_folder_is_a_problem(tree: LocalTree, root: Path) -> None:
@@ -277,7 +286,9 @@ def test_a_file_that_becomes_a_folder_is_a_problem(tree: LocalTree, root: Path) 
     _, rest = listed_until(tree, "a")
     (root / "b").unlink()
     lay(root / "b" / "c")
-    assert [(entry.path, entry.problem) for entry in rest] == [("b", "it was changed while it was listed")]
+    told = list(rest)
+    assert [(entry.path, entry.problem) for entry in told] == [("b", "it was changed while it was listed")]
+    assert passing(told) == {"b"}
 
 
 def test_a_folder_that_is_moved_away_while_it_is_listed(tree: LocalTree, root: Path) -> None:
