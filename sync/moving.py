@@ -123,7 +123,7 @@ class Parts:
             part = self._next_missing()
         finally:
             if part is None:
-                self._work.end_turn()
+                self._leave()
         return part
 
     def finish(self, part: Part) -> None:  # noqa: ARG002 - the sink knows
@@ -133,6 +133,11 @@ class Parts:
 
     def release(self, part: Part) -> None:  # noqa: ARG002 - the next run asks the sink
         """End the turn."""
+        self._leave()
+
+    def _leave(self) -> None:
+        """End the turn, and have no part left that stands for one: this thread may be given another connection."""
+        self._mine.pop(threading.get_ident(), None)
         self._work.end_turn()
 
     def _next_missing(self) -> Part | None:
