@@ -16,7 +16,8 @@ from sync.plan import Action, Direction, Known, copied_over, plan
 from transfers.errors import FolderUnusableError
 
 if TYPE_CHECKING:
-    from sync.models import Job, ManifestEntry
+    from sync.models import Job
+    from sync.models.manifest_entry import EntryRow
     from transfers.engine.tree.base import Entry
 
 
@@ -70,10 +71,10 @@ class Leg:
         if not os.path.isdir(folder):  # noqa: PTH112 - which says no of what cannot be looked at
             raise FolderUnusableError(f"The case's {words} is not there: its disk may not be mounted.")
 
-    def _known(self, entry: ManifestEntry) -> Known:
+    def _known(self, entry: EntryRow) -> Known:
         versions = (entry.local_version, entry.remote_version)
         winner, loser = versions if self.job.up else versions[::-1]
-        return Known(entry.name, entry.size, winner, loser, entry.checksum)
+        return Known(entry.path.decode(), entry.size, winner, loser, entry.checksum)
 
 
 def legs_of(job: Job) -> list[Leg]:
