@@ -136,7 +136,7 @@ class Parts:
         self._leave()
 
     def _leave(self) -> None:
-        """End the turn, and all that it was for: the thread may come again, for another connection, and has none."""
+        """End the turn, and have no part left that stands for one: this thread may be given another connection."""
         self._mine.pop(threading.get_ident(), None)
         self._work.end_turn()
 

@@ -76,9 +76,13 @@ def cloud_tree(case: Case) -> Tree:
     return _folder_tree(cloud.folder, case, f"{case.pk}-{prefix}")
 
 
-def trees_with_remains(case: Case) -> Iterator[Tree]:
-    """The trees beside which unfinished files of the case may lie; UnknownRegionError as with `cloud_tree`."""
+def local_trees(case: Case) -> Iterator[Tree]:
+    """The trees beside which unfinished files of the case may lie here."""
     yield local_tree(case)
+
+
+def cloud_trees(case: Case) -> Iterator[Tree]:
+    """Those in the cloud; UnknownRegionError as with `cloud_tree`."""
     yield cloud_tree(case)
     folder = cloud_of(case.region).folder
     if folder is not None:

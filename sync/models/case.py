@@ -20,10 +20,11 @@ class CaseQuerySet(models.QuerySet["Case"]):
         return self.all() if user.is_staff else self.filter(user=user)
 
     def with_remains(self, age: timedelta) -> Self:
-        """Those that nobody works on, whose last job ended so long ago and was not swept up after."""
+        """Those that nobody works on, whose last job ended so long ago and was not swept up after, unless put off."""
         ended = self.annotate(last_end=Max("jobs__ended_at")).filter(last_end__lte=Now() - age)
         unswept = Q(swept_at=None) | Q(swept_at__lt=F("last_end") + age)
-        return ended.filter(unswept).exclude(jobs__state__in=("queued", "running"))
+        due = Q(sweep_due_at=None) | Q(sweep_due_at__lte=Now())
+        return ended.filter(unswept, due).exclude(jobs__state__in=("queued", "running"))
 
     def named(self, *, owner_group_id: str, pid: str, projectname: str) -> Self:
         """The one with this name, if there is one: these three name a case for ever."""
@@ -52,6 +53,9 @@ class Case(models.Model):
         null=True, editable=False, help_text="When the first copy of its source was whole."
     )
     swept_at = models.DateTimeField(null=True, editable=False, help_text="When what unfinished work left was removed.")
+    sweep_due_at = models.DateTimeField(
+        null=True, editable=False, help_text="When it is tried again to remove that: a place may have been away."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = CaseQuerySet.as_manager()

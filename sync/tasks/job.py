@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -18,12 +18,12 @@ from django.db.models.functions import Coalesce, Now
 from sync import case_api
 from sync.models import Batch, Case, Failure, Job
 from sync.models.job import Desired, JobState, Phase
-from sync.plan import Action
 from sync.tasks.batches import SKIPPED, BatchWriter
 from sync.tasks.events import tell_state
 from sync.tasks.lanes import work_off
 from sync.tasks.legs import Leg, legs_of
 from sync.tasks.trouble import MAX_FRUITLESS, may_pass
+from sync.tasks.waiting import waited_for
 from transfers import leases, running, tally
 from transfers.doorbell import EVERY_WORKER, ring
 from transfers.errors import (
@@ -144,7 +144,7 @@ class _Holding:
     def _know_case(self) -> None:
         """Have the case API know the case, and tell what it calls it."""
         case = self.job.case
-        found = case_api.known(case, create=self.job.up)
+        found = waited_for(lambda: case_api.known(case, create=self.job.up), self._check)
         if case.uuid != found:
             try:
                 with transaction.atomic():
@@ -156,7 +156,7 @@ class _Holding:
     def _go(self, leg: Leg) -> None:
         self._clear(leg)
         writer = BatchWriter(leg)
-        writer.write(self._while_ours(leg))
+        writer.write(leg.actions(self._check))
         totals = {
             "files_total": self.job.files_before + writer.files,
             "bytes_total": self.job.bytes_before + writer.size,
@@ -168,13 +168,6 @@ class _Holding:
         self._tally()
         if leg.phase == Phase.COPYING and not self.job.dry_run:
             self._copied()
-
-    def _while_ours(self, leg: Leg) -> Iterator[Action]:
-        """The plan, for as long as nobody wants it to end."""
-        for number, action in enumerate(leg.actions()):
-            if number % 1000 == 0:
-                self._check()
-            yield action
 
     def _clear(self, leg: Leg) -> None:
         """Begin a way, or begin it anew: what was done of it stays done, and counts."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sync import places
 from sync.apply import Sides
@@ -16,8 +16,11 @@ from sync.plan import Action, Direction, Known, copied_over, plan
 from transfers.errors import FolderUnusableError
 
 if TYPE_CHECKING:
-    from sync.models import Job, ManifestEntry
+    from sync.models import Job
+    from sync.models.manifest_entry import EntryRow
     from transfers.engine.tree.base import Entry
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,18 @@ class Leg:
         cloud = places.cloud_tree(case)
         return Sides(local, cloud) if self.job.up else Sides(cloud, local)
 
-    def actions(self) -> Iterator[Action]:
-        """What is to be done, asked of both sides now; FolderUnusableError where the winning folder is not there."""
-        sides = self.sides
+    def actions(self, check: Callable[[], None]) -> Iterator[Action]:
+        """What is to be done, asked of both sides now; FolderUnusableError where the winning folder is not there.
+
+        `check` raises when it is to end. It is asked for each file that is listed: many may come without any action.
+        """
+        losers = _checked(self.sides.loser.entries(), check)
         if self.phase == Phase.COPYING:
             self._check_folder(Path(self.job.source), "source folder")
-            return plan(sides.winner.entries(), sides.loser.entries(), (), times_prove=True)
-        manifest = (self._known(entry) for entry in self.job.case.manifest.in_order())
-        limited = (places.within_limits(self.job.case, entry) for entry in self._winners())
-        return plan(limited, sides.loser.entries(), manifest, delete=self.job.delete_missing)
+            return plan(_checked(self.sides.winner.entries(), check), losers, (), times_prove=True)
+        manifest = (self._known(entry) for entry in _checked(self.job.case.manifest.in_order(), check))
+        limited = (places.within_limits(self.job.case, entry) for entry in _checked(self._winners(), check))
+        return plan(limited, losers, manifest, delete=self.job.delete_missing)
 
     def _winners(self) -> Iterator[Entry]:
         case = self.job.case
@@ -70,10 +76,17 @@ class Leg:
         if not os.path.isdir(folder):  # noqa: PTH112 - which says no of what cannot be looked at
             raise FolderUnusableError(f"The case's {words} is not there: its disk may not be mounted.")
 
-    def _known(self, entry: ManifestEntry) -> Known:
+    def _known(self, entry: EntryRow) -> Known:
         versions = (entry.local_version, entry.remote_version)
         winner, loser = versions if self.job.up else versions[::-1]
-        return Known(entry.name, entry.size, winner, loser, entry.checksum)
+        return Known(entry.path.decode(), entry.size, winner, loser, entry.checksum)
+
+
+def _checked(things: Iterable[T], check: Callable[[], None]) -> Iterator[T]:
+    """The same, with a look before each."""
+    for thing in things:
+        check()
+        yield thing
 
 
 def legs_of(job: Job) -> list[Leg]:

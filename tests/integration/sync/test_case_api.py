@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 from pytest_django.fixtures import Settings
 
 from sync import case_api
-from sync.models import Case
+from sync.models import Case, Job
+from sync.models.job import Desired, JobState
+from sync.tasks import sync_case
 from tests.integration.sync.case_server import Answer, CaseServer, Exchange, case_server
-from tests.integration.sync.rows import new_case
+from tests.integration.sync.rows import new_case, new_job
 from tests.integration.transfers.rows import new_user, use
 from transfers.errors import CaseApiError, CaseDiffersError, InvalidInputError, NoSuchCaseError
 
@@ -226,6 +229,26 @@ def test_a_server_that_is_not_there_ends_in_words(ann: User, settings: Settings,
     use(settings, case_api_hosts=[gone.address])
     with pytest.raises(CaseApiError, match="cannot be reached"):
         case_api.known(new_case(ann, uuid=None, api_url=gone.url), create=True)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("broker")
+def test_a_job_that_waits_for_it_can_be_stopped(api: CaseServer, case: Case, settings: Settings) -> None:
+    use(settings, case_api_timeout_seconds=30, heartbeat_seconds=0.1)
+    job = new_job(case)
+
+    def stop_and_say_nothing(exchange: Exchange) -> None:
+        Job.objects.update(desired=Desired.STOP)
+        connections.close_all()
+        exchange.wait(30)
+        exchange.hang_up()
+
+    api.answers = [stop_and_say_nothing]
+    began = time.monotonic()
+    sync_case(str(job.pk))
+    job.refresh_from_db()
+    assert (job.state, len(api.asked)) == (JobState.STOPPED, 1)
+    assert time.monotonic() - began < 15
 
 
 # What does not -------------------------------------------------------------------------------------------------------

@@ -135,6 +135,16 @@ def test_files_that_cannot_be_read_are_named_and_all_others_come(case: Case) -> 
     assert (job.files_done, job.files_total, job.failures_count) == (15, 31, 16)
 
 
+@pytest.mark.usefixtures("unreadable")
+def test_large_files_that_cannot_be_read_take_no_turns_from_those_that_can(case: Case) -> None:
+    """Each has several parts, and threads that fail at once: others are in the midst of theirs."""
+    for number in range(12):
+        syncs.write(local(case), f"{number:02} {'secret' if number % 3 else 'film'}", bytes(3 * SMALL_BYTES), OLD)
+    job = go(case)
+    assert (job.state, job.failures_count) == (JobState.COMPLETED_WITH_FAILURES, 8), job.error
+    assert set(tree_of(cloud(case))) == {f"{number:02} film" for number in range(0, 12, 3)}
+
+
 @pytest.mark.parametrize("size", [10, SMALL_BYTES + 10])
 @pytest.mark.parametrize("times", [1, 100])
 def test_a_file_that_grows_while_it_is_read(case: Case, monkeypatch: pytest.MonkeyPatch, size: int, times: int) -> None:

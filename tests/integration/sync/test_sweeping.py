@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -17,7 +18,7 @@ from sync import places
 from sync.models import Case
 from sync.models.job import JobState
 from sync.services import case as cases
-from sync.tasks import sweep
+from sync.tasks import sweep, sweeping
 from tests.e2e import syncs
 from tests.e2e.syncs import tree_of
 from tests.integration.sync.rows import REGION, new_case, new_job
@@ -26,6 +27,7 @@ from tests.s3 import BUCKET, S3Server
 from tests.s3.fixtures import s3_credentials, swift
 from transfers.engine.tree.base import Description, Entry, Tree, part_plan
 from transfers.engine.tree.local import LocalTree
+from transfers.errors import SinkError
 
 __all__ = ["s3_credentials", "swift"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -165,15 +167,69 @@ def test_a_case_is_swept_up_after_once_for_each_last_job(ann: User) -> None:
     assert is_swept(stagings) == [True, True]
 
 
+class Away:
+    """A tree that cannot be asked the first time."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree, self.asked = tree, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._tree, name)
+
+    def sweep(self, older_than_seconds: float) -> int:
+        self.asked += 1
+        if self.asked == 1:
+            raise SinkError("it is away")
+        return self._tree.sweep(older_than_seconds)
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["local", "cloud"])
+def test_a_place_that_is_away_is_asked_again_later(ann: User, monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    case = new_case(ann)
+    stagings = left_behind(case)
+    ended(case)
+    let_it_expire()
+    name = ["local_tree", "cloud_tree"][side]
+    away = Away(getattr(places, name)(case))
+    monkeypatch.setattr(places, name, lambda _: away)
+    for _ in range(2):
+        sweep()
+    assert is_swept(stagings) == [side == 1, side == 0]
+    case.refresh_from_db()
+    assert (away.asked, case.swept_at) == (1, None), "not in every round"
+    Case.objects.update(sweep_due_at=Now())
+    for _ in range(2):
+        sweep()
+    assert (away.asked, is_swept(stagings)) == (2, [True, True])
+    case.refresh_from_db()
+    assert (case.swept_at is not None, case.sweep_due_at) == (True, None)
+
+
+def test_those_that_fail_hold_up_nobody_behind_them(
+    ann: User, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "AT_ONCE", 1)
+    gone, case = new_case(ann), new_case(ann, region="other")
+    for each in (gone, case):
+        ended(each)
+    _use(settings, tmp_path, sync_regions={"other": Cloud(folder=tmp_path / "other")})
+    sweep()
+    Case.objects.filter(pk=gone.pk).update(sweep_due_at=Now())
+    sweep()
+    case.refresh_from_db()
+    assert case.swept_at is not None
+
+
 def test_one_whose_cloud_is_no_more_holds_up_nobody(ann: User, settings: Settings, tmp_path: Path) -> None:
     gone, case = new_case(ann), new_case(ann, region="other")
     for each in (gone, case):
         ended(each)
-    stagings = left_behind(case)
+    stagings, without_cloud = left_behind(case), left_behind(gone)
     let_it_expire()
     _use(settings, tmp_path, sync_regions={"other": Cloud(folder=places.cloud_of("other").folder)})
     sweep()
     assert is_swept(stagings) == [True, True]
+    assert is_swept(without_cloud) == [True, False]
 
 
 def test_what_is_unfinished_is_no_file_of_the_tree(ann: User) -> None:

@@ -17,7 +17,7 @@ from transfers.engine.memory import MemorySource
 from transfers.engine.plan import Part, Plan
 from transfers.engine.tree.base import Description, TreeSink, md5_of
 from transfers.engine.tree.memory import MemoryTree
-from transfers.errors import Interrupted, Interruption, SourceChangedError, SourceInterruptedError
+from transfers.errors import Interrupted, Interruption, SourceChangedError, SourceError, SourceInterruptedError
 
 PLAN = Plan(10 * 1000 + 1, 1000)
 CONTENT = random.Random(31).randbytes(PLAN.size or 0)
@@ -47,12 +47,18 @@ class Busy(MemorySource):
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
-        time.sleep(0.002)
+        if offset != self._fails_at:
+            time.sleep(0.002)
         with self._lock:
             self._now -= 1
         if offset == self._fails_at:
             raise SourceInterruptedError("cut")
         return super().open(offset, end)
+
+
+def failing(*_: object) -> bool:
+    """A look at what is there that fails."""
+    raise SourceInterruptedError("cut")
 
 
 def move(source: Busy, work: Work, connections: int = 4) -> None:
@@ -74,23 +80,35 @@ class TestTurns:
         assert [turns.acquire(blocking=False) for _ in range(4)] == [True, True, True, False]
 
     @pytest.mark.parametrize("connections", [1, 4])
-    def test_whatever_fails_ends_its_turns(self, connections: int) -> None:
-        turns = threading.BoundedSemaphore(2)
-        with pytest.raises(SourceInterruptedError):
-            move(Busy(fails_at=5000), Work(turns), connections)
+    @pytest.mark.parametrize("fails_at", [0, 5000])
+    def test_whatever_fails_ends_its_turns(self, fails_at: int, connections: int) -> None:
+        """Its own, and nobody else's."""
+        turns = threading.BoundedSemaphore(4)
+        for _ in range(2):
+            turns.acquire()
+        for _ in range(20):
+            with pytest.raises(SourceInterruptedError):
+                move(Busy(fails_at), Work(turns), connections)
         assert [turns.acquire(blocking=False) for _ in range(3)] == [True, True, False]
 
-    def test_a_thread_that_comes_again_after_a_failure_waits_for_its_turn(self) -> None:
-        """Its pool may have it do what the next connection was to do."""
-        turns = threading.BoundedSemaphore(2)
-        turns.acquire()  # somebody else has one
-        allotment = parts(begun(), Work(turns))
-        for _ in range(2):
-            taken = allotment.take()
-            assert taken is not None
-            assert not turns.acquire(blocking=False)
-            allotment.release(taken)
-        assert turns.acquire(blocking=False)
+    @pytest.mark.parametrize("there", [False, True])
+    def test_a_thread_that_failed_begins_anew(self, *, there: bool) -> None:
+        """A pool may have it run the next connection: it has neither a turn nor a part any more."""
+        sink, watch = begun(), Watch(PLAN, {})
+        given = Parts(list(PLAN), MemorySource(CONTENT), sink, watch, Work(turns := threading.BoundedSemaphore(2)))
+        turns.acquire()
+        if there:
+            sink.trust = failing  # type: ignore[method-assign]
+            with pytest.raises(SourceInterruptedError):
+                given.take()
+        else:
+            part = given.take()
+            assert part is not None
+            given.release(part)
+        watch.end()
+        with pytest.raises(SourceError):
+            given.take()
+        assert [turns.acquire(blocking=False) for _ in range(2)] == [True, False]
 
     def test_whoever_waits_for_a_turn_can_be_ended(self) -> None:
         turns = threading.BoundedSemaphore(1)
