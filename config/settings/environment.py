@@ -203,9 +203,7 @@ class Environment(BaseSettings):
     )
     audit_log_days: Days = Field(0, description="How long the admin remembers who did what, in days; 0: for ever.")
     order_max_bytes: Count = Field(2 * 2**30, description="Bytes that the files of one order's zip may have.")
-    order_zip_expiry_hours: Annotated[float, Field(gt=0)] = Field(
-        168, description="How long an order's zip is kept, in hours."
-    )
+    order_expiry_days: Annotated[float, Field(gt=0)] = Field(7, description="How long an order's zip is kept, in days.")
     sync_source_roots: Paths = Field(
         default_factory=list, description="Folders that a first upload's source may lie in, separated by colons."
     )

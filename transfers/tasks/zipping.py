@@ -243,7 +243,7 @@ class _Zipping:
     def _complete(self, layout: Layout) -> bool:
         """running → completed: the zip, unless it would be empty, is among the user's files; whether it was ours."""
         with self._writing, transaction.atomic():
-            expires_at = Now() + timedelta(hours=settings.ENVIRONMENT.order_zip_expiry_hours)
+            expires_at = Now() + timedelta(days=settings.ENVIRONMENT.order_expiry_days)
             stored = self._stored(layout, expires_at) if layout.count else None
             ours = self.job.mark_completed(
                 stored_file=stored,
