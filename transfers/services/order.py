@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from transfers import progress, quotas, storage
+from transfers import audit, progress, quotas, storage
 from transfers.doorbell import ring
 from transfers.engine.archive import EntryNames, Method, method_for
 from transfers.errors import (
@@ -27,12 +27,13 @@ from transfers.errors import (
     SourceError,
     SourceRefusedError,
 )
-from transfers.models import ListJob, Order, OrderItem, StoredFile
+from transfers.models import ListItem, ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import LIVE, ListJobDesired, ListJobKind, ListJobState
 from transfers.models.order import FailureCode
 from transfers.services import download_list as lists
 from transfers.services import stored_file as files
 from transfers.tasks.events import tell_list_job
+from transfers.tasks.forgetting import drop
 from transfers.tasks.items import modified_ns
 from transfers.tasks.lists import locked
 from transfers.tasks.places import check_reachable
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from transfers.progress import ProgressEvent
 
 ROWS_AT_ONCE = 1_000
+"""Also those that one transaction writes: it must not keep others waiting, least of all on SQLite."""
+MAX_LOOKS = 5
+"""How often an order is written anew as files of it left the list meanwhile."""
 SHOWN_IDS = 5
 """Files that a message names of those that are wrong."""
 LEAST_DEFLATED_BYTES = 2**16
@@ -71,22 +75,21 @@ class OrderPage:
     more: bool
 
 
-def make(*, user: User, request: OrderRequest) -> Order:
-    """Order files of the user's list, which leave it. InvalidInputError when there are none, or some are not on it."""
-    with transaction.atomic():
-        download_list = locked(user.pk)
-        sizes = dict(download_list.items.order_by("id").values_list("file_id", "size"))
+def make(*, user: User, request: OrderRequest, by: User | None = None) -> Order:
+    """Order files of the user's list, which leave it. InvalidInputError when there are none, or some are not on it.
+
+    `by` has it made, where that is not the user.
+    """
+    for _ in range(MAX_LOOKS):
+        listed = ListItem.objects.filter(download_list_id=user.pk).order_by("id")
+        sizes = dict(listed.values_list("file_id", "size"))
         wanted = list(sizes) if request.sub_set is None else list(request.sub_set)
         _check(wanted, sizes, request)
-        order = Order.objects.create(
-            user=user, zip_file_name=request.zip_file_name, files_count=len(wanted), total_bytes=0
-        )
-        for items in _items(order, wanted, sizes):
-            OrderItem.objects.bulk_create(items)
-            order.total_bytes += sum(item.size for item in items if not item.failure_code)
-        order.save(update_fields=["total_bytes"])
-        lists.remove(user=user, file_ids=wanted)
-    return order
+        draft = _written(user, request, wanted, sizes)
+        if _placed(draft, by or user):
+            return draft
+        drop(draft)
+    raise InvalidInputError({"files": ["the list changes all the time: order again in a moment"]})
 
 
 def find(*, user: User, order_id: uuid.UUID) -> Order:
@@ -217,6 +220,32 @@ def _check(wanted: Sequence[int], sizes: dict[int, int], request: OrderRequest) 
         told = ", ".join(str(file_id) for file_id in missing[:SHOWN_IDS])
         more = f" and {len(missing) - SHOWN_IDS} more" if len(missing) > SHOWN_IDS else ""
         raise InvalidInputError({"subSet": [f"not on the download list: {told}{more}"]})
+
+
+def _written(user: User, request: OrderRequest, wanted: Sequence[int], sizes: dict[int, int]) -> Order:
+    """A draft with all its items, of which each transaction writes some; what it counts is not written down yet."""
+    draft = Order.drafts.create(user=user, zip_file_name=request.zip_file_name, files_count=0, total_bytes=0)
+    for items in _items(draft, wanted, sizes):
+        OrderItem.objects.bulk_create(items)
+        draft.files_count += len(items)
+        draft.total_bytes += sum(item.size for item in items if not item.failure_code)
+    return draft
+
+
+def _placed(draft: Order, by: User) -> bool:
+    """Make an order of the draft, whose files leave the list; False when some of these are not on it any more.
+
+    However many there are, these are a few statements: all that takes long has been done.
+    """
+    files = draft.items.exclude(failure_code=FailureCode.DUPLICATE)
+    with transaction.atomic(durable=True):
+        taken = lists.take(user=draft.user, file_ids=files.values("file_id"))
+        counted = {"files_count": draft.files_count, "total_bytes": draft.total_bytes}
+        if taken == files.count() and Order.drafts.filter(pk=draft.pk).update(**counted):
+            audit.by_api(by=by, owner_id=draft.user_id, row=draft, what="Ordered", flag=audit.ADDITION)
+            return True
+        transaction.set_rollback(True)
+    return False
 
 
 def _items(order: Order, wanted: Sequence[int], sizes: dict[int, int]) -> Iterator[list[OrderItem]]:
