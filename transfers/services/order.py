@@ -123,13 +123,11 @@ def history(*, user: User, before: Order | None = None, page_size: int) -> Order
 
 
 def start(*, order: Order) -> ListJob:
-    """Have the order zipped; one that is, or is being, gives the same job.
+    """Have the order zipped; one that is, or is being, gives the same job: `expire_lost` goes before.
 
     OrderTooLargeError when it may not be, QuotaExceededError when its owner has no room for the zip.
     """
     check_size(order=order)
-    made = order.jobs.filter(state=ListJobState.COMPLETED).select_related("stored_file").first()
-    gone = made.pk if made is not None and not has_zip(made) else None
     with quotas.held(order.user_id), transaction.atomic():
         locked(order.user_id)  # whoever starts it besides waits; so does who looks at its files without a job
         rows = Order.objects.select_for_update(no_key=True).filter(pk=order.pk)
@@ -138,14 +136,27 @@ def start(*, order: Order) -> ListJob:
         found = order.jobs.standing().first()
         if found is None:
             return _new_job(order)
-        if found.live or (found.state == ListJobState.COMPLETED and found.pk != gone):
+        if found.live or found.state == ListJobState.COMPLETED:
             return found
-        if found.state in LIVE:
-            raise JobEndedError("The order's zip is being stopped: start it again in a moment.")
-        if found.stored_file_id is not None:  # it is not at its place any more
-            files.delete(user=order.user, stored_file_id=found.stored_file_id)
-        order.jobs.filter(pk=found.pk).expire()
-        return _new_job(order)
+        raise JobEndedError("The order's zip is being stopped: start it again in a moment.")
+
+
+def expire_lost(*, order: Order) -> None:
+    """completed → expired, where the made zip is not at its place any more, or all of its files had failed.
+
+    It asks a disk or a store, and so must not be called within a transaction.
+    """
+    made = order.jobs.filter(state=ListJobState.COMPLETED).select_related("stored_file").first()
+    if made is not None and not has_zip(made):
+        expire_without_zip(job=made)
+
+
+def expire_without_zip(*, job: ListJob) -> None:
+    """completed → expired: there is no zip."""
+    with transaction.atomic():
+        if job.stored_file_id is not None:
+            files.delete(user=job.user, stored_file_id=job.stored_file_id)
+        ListJob.objects.filter(pk=job.pk).expire()
 
 
 def has_zip(job: ListJob) -> bool:

@@ -66,6 +66,7 @@ class OrderStartView(OrdersAPIView):
     def post(self, request: Request, order_id: str) -> Response:
         """Have the order zipped; one that is, or is being, gives the same job."""
         order, caller = self.order(request, order_id), self.caller(request)
+        orders.expire_lost(order=order)
         with audit.doing_by_api(by=caller, owner_id=order.user_id, row=order, what="Started"):
             job = orders.start(order=order)
         return Response({"jobId": str(job.pk)})

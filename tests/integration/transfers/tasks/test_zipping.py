@@ -48,6 +48,7 @@ TEXT = b"the same words again " * 10_000
 
 
 def started(order: Order) -> ListJob:
+    orders.expire_lost(order=order)
     return orders.start(order=order)
 
 

@@ -441,6 +441,30 @@ def test_an_order_that_is_started_twice_has_one_job(lister: User, client_of_list
     assert ListJob.objects.get().state == ListJobState.COMPLETED
 
 
+@pytest.mark.django_db(transaction=True)
+def test_no_place_is_asked_within_a_transaction(
+    lister: User, client_of_lists: Api, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that says nothing would keep everybody waiting for the database."""
+    asked: list[bool] = []
+    has_zip = orders.has_zip
+
+    def noted(job: ListJob) -> bool:
+        asked.append(connection.in_atomic_block)
+        return has_zip(job)
+
+    monkeypatch.setattr(orders, "has_zip", noted)
+    order = ordered(lister, ready_file(lister))
+    job = work(orders.start(order=order))
+    client_of_lists.told("POST", f"/download/order/{order.pk}/async/start")
+    client_of_lists.ask("GET", f"/download/order/{order.pk}/zip").close()
+    for kind, row, name in (("order", order, "start"), ("listjob", job, "again")):
+        page = reverse(f"admin:transfers_{kind}_operate", args=[row.pk, name])
+        assert admin_client.post(page).status_code == 302
+    assert asked == [False] * 4
+    assert order.jobs.get() == job
+
+
 def test_history_in_pages(lister: User, client_of_lists: Api, other: Api) -> None:
     ordered(other.user, ready_file(other.user))
     made = [str(ordered(lister, ready_file(lister), name=f"{n}.zip").pk) for n in range(7)]
