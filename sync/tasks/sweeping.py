@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from sync import places
 from sync.models import Case
+from transfers import running
 from transfers.errors import CarryonError
 
 log = structlog.get_logger(__name__)
@@ -20,6 +21,7 @@ AT_ONCE = 100
 
 
 @shared_task(name="sync.sweep")
+@running.one_at_a_time
 def sweep() -> None:
     """Sweep up after cases whose last job ended long ago: half of a file that nobody asked for again."""
     age = timedelta(days=settings.ENVIRONMENT.upload_expiry_days)
