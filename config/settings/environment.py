@@ -63,7 +63,11 @@ class Environment(BaseSettings):
     workers: Count = Field(1, description="Worker processes.")
     worker_threads: Count = Field(16, description="Transfers at once in one worker process.")
     worker_cpu_threads: Annotated[int, Field(ge=2)] = Field(
-        4, description="Zips, checksums and additions to lists at once in one process for these."
+        5,
+        description=(
+            "Zips, checksums and additions to lists at once in one process for these;"
+            " from 3 on, neither zips nor checksums keep anything else waiting."
+        ),
     )
     web_threads: Count = Field(32, description="HTTP requests at once in the web process.")
 
