@@ -26,8 +26,15 @@ def before(column: str, days: float) -> dict[str, Any]:
     return {f"{column}__lt": Now() - timedelta(days=days)}
 
 
-def forget(rows: models.QuerySet[Any], what: str, after: Callable[[list[Any]], object] | None = None) -> int:
+def forget(
+    rows: models.QuerySet[Any],
+    what: str,
+    after: Callable[[list[Any]], object] | None = None,
+    how: Callable[[models.QuerySet[Any]], object] = models.QuerySet.delete,
+) -> int:
     """Delete these rows with what hangs on them, and tell how many; `after` hears of the keys, within the transaction.
+
+    Rows on which very much hangs go another way: `how` takes them out of everybody's sight.
 
     The rows are locked, without those that somebody else has locked, and then looked at again: what was hung on one
     meanwhile shows, and nothing more can be. So one that is taken up again is either left alone or was gone before.
@@ -40,7 +47,7 @@ def forget(rows: models.QuerySet[Any], what: str, after: Callable[[list[Any]], o
             keys = list(rows.filter(pk__in=locked).values_list("pk", flat=True))
             if keys and after:
                 after(keys)
-            rows.model._default_manager.filter(pk__in=keys).delete()
+            how(rows.model._default_manager.filter(pk__in=keys))
         total += len(keys)
         full = len(locked) == AT_ONCE
     if total:

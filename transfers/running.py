@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -46,6 +47,22 @@ def working_on(key: object, work: Interruptible, *, alone: bool = False) -> Iter
     finally:
         with _lock:
             _running.pop(id(work), None)
+
+
+def one_at_a_time(work: Callable[[], None]) -> Callable[[], None]:
+    """The same work, which is nothing while another thread of this process is at it."""
+    lock = threading.Lock()
+
+    @functools.wraps(work)
+    def unless_under_way() -> None:
+        if not lock.acquire(blocking=False):
+            return
+        try:
+            work()
+        finally:
+            lock.release()
+
+    return unless_under_way
 
 
 def drain() -> None:

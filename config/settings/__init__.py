@@ -212,15 +212,13 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": ENVIRONMENT.reap_seconds,
         "options": {"queue": "housekeeping"},
     },
-    "sweep-syncs": {
-        "task": "sync.sweep",
-        "schedule": ENVIRONMENT.sweep_seconds,
-        "options": {"queue": "housekeeping"},
-    },
-    "sweep": {
-        "task": "transfers.sweep",
-        "schedule": ENVIRONMENT.sweep_seconds,
-        "options": {"queue": "housekeeping"},
+    **{
+        f"sweep-{app}": {
+            "task": f"{app}.sweep",
+            "schedule": ENVIRONMENT.sweep_seconds,
+            "options": {"queue": "transfers"},  # a store that says nothing must not keep the reaper waiting
+        }
+        for app in ("transfers", "sync")
     },
     **{
         f"forget-{app}": {

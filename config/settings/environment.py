@@ -63,7 +63,11 @@ class Environment(BaseSettings):
     workers: Count = Field(1, description="Worker processes.")
     worker_threads: Count = Field(16, description="Transfers at once in one worker process.")
     worker_cpu_threads: Annotated[int, Field(ge=2)] = Field(
-        4, description="Zips, checksums and additions to lists at once in one process for these."
+        5,
+        description=(
+            "Zips, checksums and additions to lists at once in one process for these;"
+            " from 3 on, neither zips nor checksums keep anything else waiting."
+        ),
     )
     web_threads: Count = Field(32, description="HTTP requests at once in the web process.")
 
@@ -203,9 +207,7 @@ class Environment(BaseSettings):
     )
     audit_log_days: Days = Field(0, description="How long the admin remembers who did what, in days; 0: for ever.")
     order_max_bytes: Count = Field(2 * 2**30, description="Bytes that the files of one order's zip may have.")
-    order_zip_expiry_hours: Annotated[float, Field(gt=0)] = Field(
-        168, description="How long an order's zip is kept, in hours."
-    )
+    order_expiry_days: Annotated[float, Field(gt=0)] = Field(7, description="How long an order's zip is kept, in days.")
     sync_source_roots: Paths = Field(
         default_factory=list, description="Folders that a first upload's source may lie in, separated by colons."
     )

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from sync import places
 from sync.models import Case
+from transfers import running
 from transfers.errors import CarryonError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ AGAIN_AFTER = timedelta(hours=6)
 
 
 @shared_task(name="sync.sweep")
+@running.one_at_a_time
 def sweep() -> None:
     """Sweep up after cases whose last job ended long ago: half of a file that nobody asked for again."""
     age = timedelta(days=settings.ENVIRONMENT.upload_expiry_days)

@@ -64,10 +64,12 @@ class Ordering:
         content_type: str = "application/octet-stream",
         repeat: int = 1,
         crc32: str | None = None,
+        hole: int = 0,
     ) -> int:
         """The id of a stored file of this content, so many times over, as if it had come by upload.
 
-        With `crc32` "" its checksums are still to be taken.
+        With `crc32` "" its checksums are still to be taken. A hole of so many bytes behind it takes no space, and is in
+        no checksum.
         """
         number = next(_numbers)
         path = folder / f"{number}" / "content"
@@ -77,6 +79,7 @@ class Ordering:
             for _ in range(repeat):
                 file.write(content)
                 sum32 = zlib.crc32(content, sum32)
+            file.truncate(file.tell() + hole)
         sums = ("m", "s", f"{sum32:08x}") if crc32 is None else ("", "", crc32)
         status = path.stat()
         values = (

@@ -207,6 +207,28 @@ def test_zips_and_checksums_do_not_wait_behind_downloads(tmp_path: Path) -> None
     assert seconds < 15
 
 
+def test_neither_checksums_nor_additions_wait_behind_zips(tmp_path: Path) -> None:
+    """As many zips as there are threads would take hours each; another one comes to its turn when one of them ends."""
+    threads = 4
+    limits = {"WORKER_CPU_THREADS": str(threads), "ORDER_MAX_BYTES": str(2**50)}
+    with running_carryon(tmp_path / "data", **limits) as carryon:
+        bob, ann = (Ordering(carryon, carryon.user(name).token) for name in ("bob", "ann"))
+        text = {"content_type": "text/plain", "hole": 2**42}
+        endless = [bob.new_file(tmp_path, f"{n}.txt", b"", **text) for n in range(threads)]
+        jobs = [bob.start(bob.order([file])) for file in endless]
+        at_work = "SELECT count(*) FROM transfers_listjob WHERE message LIKE 'compressing %'"
+        wait_until(lambda: bob.rows(at_work) == [(threads - 2,)], 30)
+        file = ann.new_file(tmp_path, "a.bin", NOISE, crc32="")
+        adding = ann.told("POST", "/download/list/me/add/async/start", {"query": {"text": "a.bin"}})["jobId"]
+        assert ann.result(adding, 20)["numberOfFiles"] == 1
+        wait_until(lambda: ann.rows("SELECT crc32 FROM transfers_storedfile WHERE id = ?", file) != [("",)], 20)
+        job = ann.start(ann.order([file]))
+        assert ann.ask("GET", f"/async/get/{job}").status_code == 202
+        for endless_job in jobs:
+            bob.ask("POST", f"/async/stop/{endless_job}")
+        assert sizes_of(ann.zip_of(ann.result(job, 20))) == {"a.bin": MIB}
+
+
 def test_streamed_by_the_real_server(ann: Ordering, tmp_path: Path) -> None:
     """Between memory and files, which the kernel sends; the connection is good for the next request afterwards."""
     small = [ann.new_file(tmp_path, f"{n}.txt", b"small %d" % n) for n in range(300)]

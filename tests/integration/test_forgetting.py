@@ -31,7 +31,7 @@ from tests.integration.tasks_api.rows import new_source
 from tests.integration.transfers.files import new_file
 from tests.integration.transfers.order_rows import new_job, new_order, new_zip
 from tests.integration.transfers.rows import at_once, new_download, new_user, use
-from transfers import history
+from transfers import history, running
 from transfers.models import Download, DownloadAttempt, ListJob, Order, OrderItem, StoredFile, Upload
 from transfers.services import download as downloads
 from transfers.services import order as orders
@@ -133,6 +133,32 @@ def test_orders_are_forgotten_when_no_zip_of_theirs_is_there(ann: User) -> None:
     assert left(Order) == {orders[name].pk for name in ("running", "zipped", "untidy", "young")}
     assert OrderItem.objects.count() == 4 * 3
     assert left(StoredFile) == files
+
+
+@pytest.mark.usefixtures("ten_days")
+def test_an_order_s_items_go_some_at_a_time(ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sees an order of which only some are left, and what is not done in one look is done in the next."""
+    monkeypatch.setattr(history, "AT_ONCE", 40)
+    rows: list[int] = []
+
+    def note(execute: Any, sql: str, parameters: Any, many: Any, context: Any) -> Any:
+        done = execute(sql, parameters, many, context)
+        if sql.startswith("DELETE") and OrderItem._meta.db_table in sql:
+            rows.append(context["cursor"].rowcount)
+        elif "MIN(" in sql:
+            assert not connection.in_atomic_block, "what was deleted is not committed"
+        return done
+
+    for _ in range(2):
+        new_job(ann, new_order(ann, 150), "expired")
+    Order.objects.update(created_at=OLD)
+    with monkeypatch.context() as patched, connection.execute_wrapper(note):
+        patched.setattr(running, "draining", lambda: len(rows) == 3)
+        forget_history()
+    assert (rows, left(Order), Order.drafts.count()) == ([40, 40, 40], set(), 2)
+    assert OrderItem.objects.count() == 2 * 150 - sum(rows)
+    forget_history()
+    assert (left(OrderItem), Order.drafts.count(), left(ListJob)) == (set(), 0, set())
 
 
 @pytest.mark.usefixtures("ten_days")

@@ -31,6 +31,7 @@ STOP = Operation(
 AGAIN = Operation(
     *("again", "Start again", "Started again", "replay"),
     is_offered=lambda job: job.state not in (LIVE if job.kind == ListJobKind.ADD else (*LIVE, ListJobState.COMPLETED)),
+    before=lambda job: order_state.before_again(job=job),
     act=lambda job, _: order_state.again(job=job),
 )
 EXPIRE = Operation(

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
-from transfers.admin.outcome import Deed, carry_out
+from transfers.admin.outcome import Deed, carry_out, nothing
 from transfers.admin.read_only import ReadOnlyAdmin
 
 
@@ -28,6 +28,8 @@ class Operation:
     is_offered: Callable[[Any], bool]
     act: Callable[[Any, User], object]
     """Has the service do it, by this user; CarryonError when that refuses."""
+    before: Callable[[Any], object] = nothing
+    """As of a Deed."""
 
 
 class OperatedAdmin(ReadOnlyAdmin):
@@ -75,7 +77,7 @@ class OperatedAdmin(ReadOnlyAdmin):
             operation.act(row, cast("User", request.user))
 
         plural = str(self.opts.verbose_name_plural)
-        deed = Deed(label=operation.label, done=operation.done, plural=plural, act=act)
+        deed = Deed(label=operation.label, done=operation.done, plural=plural, act=act, before=operation.before)
         carry_out(self, request, rows, deed)
 
     @property

@@ -81,6 +81,7 @@ class OrderAdmin(OperatedAdmin):
         Operation(
             *("start", "Make the zip", "Started", "folder_zip"),
             is_offered=_is_idle,
+            before=lambda order: orders.expire_lost(order=order),
             act=lambda order, _: orders.start(order=order),
         ),
         _of_last(list_job.STOP),

@@ -27,6 +27,10 @@ class RefusedError(Exception):
         self.why = why or told
 
 
+def nothing(row: Any) -> None:
+    """What there is to do before most deeds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
     """Something that is to be done with each of several rows."""
@@ -39,6 +43,8 @@ class Deed:
     """What the rows are called."""
     act: Callable[[Any], str | None]
     """Has the service do it; gives what is to be written down besides. RefusedError, or CarryonError, if it is not."""
+    before: Callable[[Any], object] = nothing
+    """What has to wait for a disk or a store, and so comes before the transaction that `act` is in."""
     named: Callable[[Any], str] = str
     written: Callable[[Any], str] = str
     """What it is called where that is written down, for good."""
@@ -62,6 +68,7 @@ def carry_out(
 def _attempted(request: HttpRequest, row: Any, deed: Deed) -> str | None:
     """Do it and write it down, or write down that it was refused; the refusal, if there was one."""
     try:
+        deed.before(row)
         with transaction.atomic():
             key, named = str(row.pk), deed.written(row)
             more = deed.act(row)

@@ -28,8 +28,38 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.all() if user.is_staff else self.filter(user=user)
 
 
+class OrderManager(models.Manager["Order"]):
+    """The orders that there are: drafts are not among them, whoever asks."""
+
+    def get_queryset(self) -> OrderQuerySet:
+        """All but drafts."""
+        return OrderQuerySet(self.model, using=self._db).filter(files_count__gt=0)
+
+    def visible_to(self, user: Any) -> OrderQuerySet:
+        """Those that this user may see."""
+        return self.get_queryset().visible_to(user)
+
+
+class DraftManager(models.Manager["Order"]):
+    """The orders that nobody may see."""
+
+    def get_queryset(self) -> models.QuerySet[Order]:
+        """Drafts alone."""
+        return super().get_queryset().filter(files_count=0)
+
+
 class Order(models.Model):
-    """The files and sizes of one order, which nothing changes any more; only what became of them is added."""
+    """The files and sizes of one order, which nothing changes any more; only what became of them is added.
+
+    ::
+
+                begin           placed              its time is over
+        (none) ───────► draft ──────────► an order ──────────────────► draft ──► (none)
+                          └─ left lying: (none)
+
+    A draft counts no files, which no order does. Its items come and go some at a time, so that an order of any size
+    keeps nobody waiting for the database; it becomes an order, or ceases to be one, in one short transaction.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
@@ -38,7 +68,8 @@ class Order(models.Model):
     total_bytes = models.PositiveBigIntegerField(help_text="Of its files.")
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = OrderQuerySet.as_manager()
+    objects = OrderManager()
+    drafts = DraftManager()
 
     class Meta:
         """Newest first."""

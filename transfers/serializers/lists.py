@@ -22,6 +22,10 @@ MEGABYTE = 2**20
 MAX_ID = 2**63 - 1
 MAX_SHOWN_CHARACTERS = 255
 MAX_FOLDER_ID_CHARACTERS = 1_500
+MAX_ASSOCIATIONS = 200_000
+"""Files that one request may name: what a body may have room for in the usual form."""
+MAX_REPEATS = 1_000
+"""How often in all an order may name files that it has already: each is told of, and none comes of it."""
 COUNT, TOTAL_SIZE = 0x01, 0x02
 """What a `partMask` asks for."""
 ZIP_SUFFIX = ".zip"
@@ -140,8 +144,21 @@ class AddRequestSerializer(StrictSerializer):
 class OrderRequestSerializer(StrictSerializer):
     """What is to be ordered."""
 
-    subSet = AssociationSerializer(many=True, required=False, allow_null=True, help_text="Left out: the whole list.")  # noqa: N815
+    subSet: serializers.ListSerializer[Any] = serializers.ListSerializer(  # noqa: N815
+        child=AssociationSerializer(),
+        max_length=MAX_ASSOCIATIONS,
+        required=False,
+        allow_null=True,
+        help_text="Left out: the whole list.",
+    )
     zipFileName = PlainTextField(trim_whitespace=False, help_text="A plain file name; .zip is added.")  # noqa: N815
+
+    def validate_subSet(self, value: list[int] | None) -> list[int] | None:  # noqa: N802
+        """Refuse what names the same files over and over."""
+        repeats = len(value) - len(set(value)) if value else 0
+        if repeats > MAX_REPEATS:
+            raise serializers.ValidationError(f"names files {repeats} times more than once, the limit is {MAX_REPEATS}")
+        return value
 
     def validate_zipFileName(self, value: str) -> str:  # noqa: N802
         """Refuse what could be anything but the name of a file."""

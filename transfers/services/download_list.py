@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -21,6 +21,7 @@ from transfers.tasks.lists import insert, locked, note_change
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from django.db.models import QuerySet
 
 ROWS_AT_ONCE = 500
 MAX_LOOKS = 5
@@ -105,6 +106,17 @@ def remove(*, user: User, file_ids: Collection[int]) -> DownloadList:
             count, _ = rows.delete()
             note_change(download_list, -count, -size)
     return download_list
+
+
+def take(*, user: User, file_ids: QuerySet[Any, Any]) -> int:
+    """Take the files that the query tells off the list, in one statement however many they are; how many were on it."""
+    with transaction.atomic():
+        download_list = locked(user.pk)
+        rows = download_list.items.filter(file_id__in=file_ids)
+        size = rows.aggregate(size=Sum("size"))["size"] or 0
+        count, _ = rows.delete()
+        note_change(download_list, -count, -size)
+    return count
 
 
 def clear(*, user: User) -> None:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from transfers import progress, quotas, storage
+from transfers import audit, progress, quotas, storage
 from transfers.doorbell import ring
 from transfers.engine.archive import EntryNames, Method, method_for
 from transfers.errors import (
@@ -27,12 +27,13 @@ from transfers.errors import (
     SourceError,
     SourceRefusedError,
 )
-from transfers.models import ListJob, Order, OrderItem, StoredFile
+from transfers.models import ListItem, ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import LIVE, ListJobDesired, ListJobKind, ListJobState
 from transfers.models.order import FailureCode
 from transfers.services import download_list as lists
 from transfers.services import stored_file as files
 from transfers.tasks.events import tell_list_job
+from transfers.tasks.forgetting import drop
 from transfers.tasks.items import modified_ns
 from transfers.tasks.lists import locked
 from transfers.tasks.places import check_reachable
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from transfers.progress import ProgressEvent
 
 ROWS_AT_ONCE = 1_000
+"""Also those that one transaction writes: it must not keep others waiting, least of all on SQLite."""
+MAX_LOOKS = 5
+"""How often an order is written anew as files of it left the list meanwhile."""
 SHOWN_IDS = 5
 """Files that a message names of those that are wrong."""
 LEAST_DEFLATED_BYTES = 2**16
@@ -71,22 +75,21 @@ class OrderPage:
     more: bool
 
 
-def make(*, user: User, request: OrderRequest) -> Order:
-    """Order files of the user's list, which leave it. InvalidInputError when there are none, or some are not on it."""
-    with transaction.atomic():
-        download_list = locked(user.pk)
-        sizes = dict(download_list.items.order_by("id").values_list("file_id", "size"))
+def make(*, user: User, request: OrderRequest, by: User | None = None) -> Order:
+    """Order files of the user's list, which leave it. InvalidInputError when there are none, or some are not on it.
+
+    `by` has it made, where that is not the user.
+    """
+    for _ in range(MAX_LOOKS):
+        listed = ListItem.objects.filter(download_list_id=user.pk).order_by("id")
+        sizes = dict(listed.values_list("file_id", "size"))
         wanted = list(sizes) if request.sub_set is None else list(request.sub_set)
         _check(wanted, sizes, request)
-        order = Order.objects.create(
-            user=user, zip_file_name=request.zip_file_name, files_count=len(wanted), total_bytes=0
-        )
-        for items in _items(order, wanted, sizes):
-            OrderItem.objects.bulk_create(items)
-            order.total_bytes += sum(item.size for item in items if not item.failure_code)
-        order.save(update_fields=["total_bytes"])
-        lists.remove(user=user, file_ids=wanted)
-    return order
+        draft = _written(user, request, wanted, sizes)
+        if _placed(draft, by or user):
+            return draft
+        drop(draft)
+    raise InvalidInputError({"files": ["the list changes all the time: order again in a moment"]})
 
 
 def find(*, user: User, order_id: uuid.UUID) -> Order:
@@ -120,13 +123,11 @@ def history(*, user: User, before: Order | None = None, page_size: int) -> Order
 
 
 def start(*, order: Order) -> ListJob:
-    """Have the order zipped; one that is, or is being, gives the same job.
+    """Have the order zipped; one that is, or is being, gives the same job: `expire_lost` goes before.
 
     OrderTooLargeError when it may not be, QuotaExceededError when its owner has no room for the zip.
     """
     check_size(order=order)
-    made = order.jobs.filter(state=ListJobState.COMPLETED).select_related("stored_file").first()
-    gone = made.pk if made is not None and not has_zip(made) else None
     with quotas.held(order.user_id), transaction.atomic():
         locked(order.user_id)  # whoever starts it besides waits; so does who looks at its files without a job
         rows = Order.objects.select_for_update(no_key=True).filter(pk=order.pk)
@@ -135,14 +136,27 @@ def start(*, order: Order) -> ListJob:
         found = order.jobs.standing().first()
         if found is None:
             return _new_job(order)
-        if found.live or (found.state == ListJobState.COMPLETED and found.pk != gone):
+        if found.live or found.state == ListJobState.COMPLETED:
             return found
-        if found.state in LIVE:
-            raise JobEndedError("The order's zip is being stopped: start it again in a moment.")
-        if found.stored_file_id is not None:  # it is not at its place any more
-            files.delete(user=order.user, stored_file_id=found.stored_file_id)
-        order.jobs.filter(pk=found.pk).expire()
-        return _new_job(order)
+        raise JobEndedError("The order's zip is being stopped: start it again in a moment.")
+
+
+def expire_lost(*, order: Order) -> None:
+    """completed → expired, where the made zip is not at its place any more, or all of its files had failed.
+
+    It asks a disk or a store, and so must not be called within a transaction.
+    """
+    made = order.jobs.filter(state=ListJobState.COMPLETED).select_related("stored_file").first()
+    if made is not None and not has_zip(made):
+        expire_without_zip(job=made)
+
+
+def expire_without_zip(*, job: ListJob) -> None:
+    """completed → expired: there is no zip."""
+    with transaction.atomic():
+        if job.stored_file_id is not None:
+            files.delete(user=job.user, stored_file_id=job.stored_file_id)
+        ListJob.objects.filter(pk=job.pk).expire()
 
 
 def has_zip(job: ListJob) -> bool:
@@ -217,6 +231,32 @@ def _check(wanted: Sequence[int], sizes: dict[int, int], request: OrderRequest) 
         told = ", ".join(str(file_id) for file_id in missing[:SHOWN_IDS])
         more = f" and {len(missing) - SHOWN_IDS} more" if len(missing) > SHOWN_IDS else ""
         raise InvalidInputError({"subSet": [f"not on the download list: {told}{more}"]})
+
+
+def _written(user: User, request: OrderRequest, wanted: Sequence[int], sizes: dict[int, int]) -> Order:
+    """A draft with all its items, of which each transaction writes some; what it counts is not written down yet."""
+    draft = Order.drafts.create(user=user, zip_file_name=request.zip_file_name, files_count=0, total_bytes=0)
+    for items in _items(draft, wanted, sizes):
+        OrderItem.objects.bulk_create(items)
+        draft.files_count += len(items)
+        draft.total_bytes += sum(item.size for item in items if not item.failure_code)
+    return draft
+
+
+def _placed(draft: Order, by: User) -> bool:
+    """Make an order of the draft, whose files leave the list; False when some of these are not on it any more.
+
+    However many there are, these are a few statements: all that takes long has been done.
+    """
+    files = draft.items.exclude(failure_code=FailureCode.DUPLICATE)
+    with transaction.atomic(durable=True):
+        taken = lists.take(user=draft.user, file_ids=files.values("file_id"))
+        counted = {"files_count": draft.files_count, "total_bytes": draft.total_bytes}
+        if taken == files.count() and Order.drafts.filter(pk=draft.pk).update(**counted):
+            audit.by_api(by=by, owner_id=draft.user_id, row=draft, what="Ordered", flag=audit.ADDITION)
+            return True
+        transaction.set_rollback(True)
+    return False
 
 
 def _items(order: Order, wanted: Sequence[int], sizes: dict[int, int]) -> Iterator[list[OrderItem]]:

@@ -59,6 +59,12 @@ def expire(*, job: ListJob) -> None:
         raise JobEndedError("The job has no zip that could be removed.")
 
 
+def before_again(*, job: ListJob) -> None:
+    """What `again` needs that asks a disk or a store, and so must not be called within a transaction."""
+    if job.order is not None:
+        orders.expire_lost(order=job.order)
+
+
 def again(*, job: ListJob) -> ListJob:
     """Have done once more, for the same user, what an ended job was to do; an order that is zipped gives its job.
 

@@ -108,10 +108,12 @@ class ZipStream:
 
 
 def made(*, order: Order) -> MadeZip | None:
-    """The order's zip as a worker has made it, if it is there to be had."""
-    done = order.jobs.filter(state=ListJobState.COMPLETED, stored_file__deleted_at=None)
-    job = done.select_related("stored_file").first()
-    if job is None or job.stored_file is None or not orders.has_zip(job):
+    """The order's zip as a worker has made it, if it is there to be had; a job whose zip is not has expired."""
+    job = order.jobs.filter(state=ListJobState.COMPLETED).select_related("stored_file").first()
+    if job is None or job.stored_file is None:
+        return None
+    if not orders.has_zip(job):
+        orders.expire_without_zip(job=job)  # else it would have the say about what is in the zip
         return None
     return MadeZip(job.stored_file, job.layout_validator)
 

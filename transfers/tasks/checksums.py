@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +25,7 @@ from transfers.errors import (
 )
 from transfers.models import StoredFile
 from transfers.tasks.places import AWAY, answers_without, check_reachable
+from transfers.tasks.threads import CHECKSUMS, thread_for
 
 log = structlog.get_logger(__name__)
 
@@ -46,20 +45,12 @@ AWAY_SECONDS = 10.0
 def take_checksums(stored_file_id: str) -> None:
     """Take a stored file's checksums if it has none and nobody else is at it; then those of others, for a while.
 
-    So many files need few messages. One thread of the process is left for other work: this is nothing then, as those
-    that are at it go on with whatever waits.
+    So many files need few messages. Where as many threads as may be are at it, this is nothing: they go on with
+    whatever waits.
     """
-    if not _threads().acquire(blocking=False):
-        return
-    try:
-        _take_round(stored_file_id)
-    finally:
-        _threads().release()
-
-
-@functools.cache
-def _threads() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(max(settings.ENVIRONMENT.worker_cpu_threads - 1, 1))
+    with thread_for(CHECKSUMS) as is_free:
+        if is_free:
+            _take_round(stored_file_id)
 
 
 def _take_round(pk: str | int | None) -> None:

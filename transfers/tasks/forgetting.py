@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
+from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Min, OuterRef, Q
+from django.db.models.functions import Now
 
+from transfers import history, running
 from transfers.engine.local import PART_SUFFIX
 from transfers.history import before, forget
 from transfers.models import Download, ListJob, Order, StoredFile, Upload
@@ -18,6 +23,8 @@ from transfers.models.upload import UploadState
 
 PLACES_AT_ONCE = 20_000
 """Downloads whose places are looked at in one go."""
+DRAFT_AGE = timedelta(hours=1)
+"""How long a draft of an order is left alone: whoever writes it may still be at it."""
 
 
 @shared_task(name="transfers.forget")
@@ -33,10 +40,28 @@ def forget_history() -> None:
         # One with a zip that is there, or of which something may still lie about, is not over.
         needed = ~Q(state__in=ENDED_JOBS) | Q(stored_file__isnull=False) | ~Q(location="")
         at_work = Exists(ListJob.objects.filter(needed, order=OuterRef("pk")))
-        forget(Order.objects.filter(~at_work, **before("created_at", days)), "orders")
+        over = Order.objects.filter(~at_work, **before("created_at", days))
+        forget(over, "orders", how=lambda rows: rows.update(files_count=0))
+    _forget_drafts()
     if days := environment.list_job_history_days:
         added = ListJob.objects.filter(kind=ListJobKind.ADD, state__in=ENDED_JOBS)
         forget(added.filter(**before("ended_at", days)), "list jobs")
+
+
+def drop(draft: Order, deadline: float = math.inf) -> None:
+    """Delete a draft of an order, its items some at a time; by the (monotonic) deadline the rest is left."""
+    while (first := draft.items.aggregate(first=Min("number"))["first"]) is not None:
+        if time.monotonic() > deadline or running.draining():
+            return
+        draft.items.filter(number__lt=first + history.AT_ONCE).delete()
+    draft.delete()
+
+
+def _forget_drafts() -> None:
+    """Those that whoever wrote them left lying, and those that were orders once."""
+    deadline = time.monotonic() + history.SECONDS
+    for draft in Order.drafts.filter(created_at__lt=Now() - DRAFT_AGE)[: history.AT_ONCE]:
+        drop(draft, deadline)
 
 
 def _forget_downloads(days: float) -> None:

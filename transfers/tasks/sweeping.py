@@ -1,4 +1,4 @@
-"""What beat has done now and then: nothing stays that nobody needs any more."""
+"""What beat has workers do now and then: nothing stays that nobody needs any more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from transfers import storage
+from transfers import running, storage
 from transfers.doorbell import ring
 from transfers.errors import SinkError
 from transfers.models import ListJob, StoredFile, Upload
@@ -29,6 +29,7 @@ ORPHAN_AGE_SECONDS = 3600.0
 
 
 @shared_task(name="transfers.sweep")
+@running.one_at_a_time
 def sweep() -> None:
     """End uploads that were left lying, and remove what ended ones, and ended zips, have left."""
     age = timedelta(days=settings.ENVIRONMENT.upload_expiry_days)
@@ -39,6 +40,8 @@ def sweep() -> None:
     for pk in ListJob.objects.untidy().values_list("pk", flat=True)[:MAX_EXPIRED]:
         ring(tidy_zip, pk)
     for place in storage.all_used():
+        if running.draining():
+            return
         try:
             if orphans := place.sweep(_alive, ORPHAN_AGE_SECONDS):
                 log.info("orphans removed", uploads=orphans)

@@ -37,6 +37,7 @@ from transfers.tasks.archives import (
 from transfers.tasks.checking import check_items, take_over_checksums
 from transfers.tasks.events import tell_list_job
 from transfers.tasks.failing import Doubts, fail_items
+from transfers.tasks.threads import ZIPS, thread_for
 from transfers.tasks.tidying import tidy
 
 log = structlog.get_logger(__name__)
@@ -61,9 +62,22 @@ ZIP_TYPE = "application/zip"
 
 @shared_task(name="transfers.make_zip")
 def make_zip(job_id: str) -> None:
-    """Make an order's zip until it is done or cannot be, if nobody else is at it."""
+    """Make an order's zip until it is done or cannot be, if nobody else is at it.
+
+    Where as many threads as may be are at zips, this is nothing: whoever is done with one rings for the next.
+    """
     if running.draining():
         return
+    with thread_for(ZIPS) as is_free:
+        if not is_free:
+            return
+        _make(job_id)
+    due = ListJob.objects.due().filter(kind=ListJobKind.ZIP).order_by("next_attempt_at")
+    if (pk := due.values_list("pk", flat=True).first()) is not None:
+        ring(make_zip, pk)
+
+
+def _make(job_id: str) -> None:
     job = ListJob.objects.filter(kind=ListJobKind.ZIP).claim(job_id, leases.new_owner())
     if job is not None and job.order is not None:
         _Zipping(job, job.order).run()
@@ -243,7 +257,7 @@ class _Zipping:
     def _complete(self, layout: Layout) -> bool:
         """running → completed: the zip, unless it would be empty, is among the user's files; whether it was ours."""
         with self._writing, transaction.atomic():
-            expires_at = Now() + timedelta(hours=settings.ENVIRONMENT.order_zip_expiry_hours)
+            expires_at = Now() + timedelta(days=settings.ENVIRONMENT.order_expiry_days)
             stored = self._stored(layout, expires_at) if layout.count else None
             ours = self.job.mark_completed(
                 stored_file=stored,

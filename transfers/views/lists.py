@@ -18,6 +18,7 @@ from transfers.errors import InvalidInputError, NoSuchJobError
 from transfers.models import ListJob
 from transfers.models.list_job import LIVE, ListJobKind, ListJobState
 from transfers.serializers.lists import (
+    MAX_ASSOCIATIONS,
     AddRequestSerializer,
     AssociationSerializer,
     ChildrenRequestSerializer,
@@ -177,10 +178,10 @@ class RemoveView(ListsAPIView):
     def post(self, request: Request, userid: str) -> Response:
         """Take files off the list; what is not on it is not missed."""
         owner = self.owner(request, userid)
-        file_ids = self.parsed(AssociationSerializer, request.data, many=True).validated_data
+        named = self.parsed(AssociationSerializer, request.data, many=True, max_length=MAX_ASSOCIATIONS)
         taken = "Took files off the list"
         with audit.doing_by_api(by=self.caller(request), owner_id=owner.pk, row=owner, what=taken):
-            lists.remove(user=owner, file_ids=file_ids)
+            lists.remove(user=owner, file_ids=named.validated_data)
         return self.whole(owner)
 
 

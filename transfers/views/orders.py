@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -46,10 +45,7 @@ class ListOrderView(OrdersAPIView):
         """Order the whole list, or some of it; what is ordered leaves the list."""
         owner = self.owner(request, userid)
         asked = self.parsed(OrderRequestSerializer, request.data).save()
-        with transaction.atomic():
-            order = orders.make(user=owner, request=asked)
-            audit.by_api(by=self.caller(request), owner_id=owner.pk, row=order, what="Ordered", flag=audit.ADDITION)
-        return self.shown(order)
+        return self.shown(orders.make(user=owner, request=asked, by=self.caller(request)))
 
 
 @described.order
@@ -70,6 +66,7 @@ class OrderStartView(OrdersAPIView):
     def post(self, request: Request, order_id: str) -> Response:
         """Have the order zipped; one that is, or is being, gives the same job."""
         order, caller = self.order(request, order_id), self.caller(request)
+        orders.expire_lost(order=order)
         with audit.doing_by_api(by=caller, owner_id=order.user_id, row=order, what="Started"):
             job = orders.start(order=order)
         return Response({"jobId": str(job.pk)})

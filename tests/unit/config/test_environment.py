@@ -34,6 +34,43 @@ def test_without_variables_the_defaults_hold(tmp_path: Path) -> None:
     assert environment.legacy_fail_status is None
 
 
+PROMISED = {
+    "HOST": "127.0.0.1",
+    "PORT": 8008,
+    "WORKERS": 1,
+    "DATABASE_URL": "",
+    "REDIS_URL": "",
+    "FETCH_ALLOW": [],
+    "DOWNLOAD_ROOT": Path("data/downloads").absolute(),
+    "DOWNLOAD_START_WAIT_SECONDS": 2,
+    "PATH_MAP": {},
+    "LEGACY_FAIL_STATUS": None,
+    "STORAGE": "local",
+    "S3_BUCKET": "",
+    "S3_PREFIX": "",
+    "S3_ENDPOINT_URL": "",
+    "UPLOAD_MAX_BYTES": 5 * 2**40,
+    "UPLOAD_EXPIRY_DAYS": 7,
+    "USER_QUOTA_BYTES": None,
+    "ORDER_MAX_BYTES": 2 * 2**30,
+    "ORDER_EXPIRY_DAYS": 7,
+    "SYNC_SOURCE_ROOTS": [],
+    "SYNC_SAVE_PATH": Path("data/cases").absolute(),
+    "SYNC_REGIONS": {},
+    "CASE_API_HOSTS": [],
+}
+"""What operators rely on: these names, their units and defaults stay."""
+
+
+@pytest.mark.parametrize(("name", "value"), PROMISED.items(), ids=PROMISED)
+def test_what_was_promised_stays(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATA_DIR")
+    environment = read_environment()
+    assert getattr(environment, name.lower()) == value
+    assert environment.data_dir == Path("data").absolute()
+    assert environment.folder_cloud("eu").folder == environment.data_dir / "cloud" / "eu"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "attribute", "value"),
     [
@@ -52,6 +89,7 @@ def test_without_variables_the_defaults_hold(tmp_path: Path) -> None:
             ["https://a.example:8443", "http://b"],
         ),
         ("AUDIT_LOG_DAYS", "0.5", "audit_log_days", 0.5),
+        ("ORDER_EXPIRY_DAYS", "0.5", "order_expiry_days", 0.5),
         ("PATH_MAP", '{"C:\\\\Ray": "/srv/ray"}', "path_map", {"C:\\Ray": "/srv/ray"}),
         ("LEGACY_FAIL_STATUS", "200", "legacy_fail_status", 200),
         ("DATABASE_URL", "sqlite:////srv/db.sqlite3", "database_url", "sqlite:////srv/db.sqlite3"),
@@ -78,6 +116,7 @@ def test_good_values_are_taken(
         ("PORT", "65536", "less than or equal to 65535"),
         ("WORKERS", "0", "greater than or equal to 1"),
         ("LEASE_SECONDS", "0", "greater than 0"),
+        ("ORDER_EXPIRY_DAYS", "0", "greater than 0"),
         ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("LEGACY_FAIL_STATUS", "20", "greater than or equal to 200"),
         ("DATABASE_URL", "mysql://u:secret@h/db", "must begin with one of postgres://"),

@@ -21,6 +21,7 @@ from tests.e2e.uploads import md5s
 from tests.integration.transfers.order_rows import new_order
 from tests.integration.transfers.rows import in_seconds, new_user, use
 from tests.integration.transfers.tasks.test_upload import EVEN, accepted, ended, files, fresh, rung, sent
+from transfers import storage
 from transfers.doorbell import QUEUES
 from transfers.engine.base import Reader
 from transfers.errors import NoSuchUploadError, TransferError
@@ -256,3 +257,34 @@ def test_very_many_orphans_are_removed_in_the_end(root: Path) -> None:
         age(root / UPLOADS / str(number), ORPHAN_AGE_SECONDS + 60)
     sweep()
     assert collecting(root) == set()
+
+
+# Where it is done -----------------------------------------------------------------------------------------------------
+
+
+def test_one_thread_of_a_process_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that says nothing holds one of them, however often beat rings."""
+    begun, go_on, asked = threading.Event(), threading.Event(), []
+
+    def all_used() -> list[Any]:
+        asked.append(None)
+        begun.set()
+        go_on.wait(10)
+        return []
+
+    def sweep_and_close() -> None:
+        try:
+            sweep()
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(storage, "all_used", all_used)
+    thread = threading.Thread(target=sweep_and_close)
+    thread.start()
+    assert begun.wait(10)
+    sweep()
+    go_on.set()
+    thread.join()
+    assert len(asked) == 1
+    sweep()
+    assert len(asked) == 2

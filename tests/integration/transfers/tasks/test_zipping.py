@@ -48,6 +48,7 @@ TEXT = b"the same words again " * 10_000
 
 
 def started(order: Order) -> ListJob:
+    orders.expire_lost(order=order)
     return orders.start(order=order)
 
 
@@ -526,12 +527,12 @@ def test_a_disk_that_is_full(lister: User, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_zip_expires(lister: User, client_of_lists: Api, settings: Settings) -> None:
-    use(settings, order_zip_expiry_hours=2.0)
+    use(settings, order_expiry_days=0.5)
     order = ordered(lister, ready_file(lister, "a.bin"))
     job = work(started(order))
     assert job.expires_at is not None
     assert job.ended_at is not None
-    assert abs(job.expires_at - job.ended_at - timedelta(hours=2)) < timedelta(minutes=1)
+    assert abs(job.expires_at - job.ended_at - timedelta(hours=12)) < timedelta(minutes=1)
     stored = job.stored_file
     assert stored is not None
     reap()

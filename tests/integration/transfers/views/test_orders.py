@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from tests.integration.transfers.orders import Api, association, ordered, ready_file, rows, work
-from tests.integration.transfers.rows import use
+from tests.integration.transfers.rows import at_once, use
+from transfers import history
 from transfers.engine.local import MAX_NAME_BYTES
+from transfers.errors import InvalidInputError
 from transfers.models import ListJob, Order, OrderItem, StoredFile
 from transfers.models.list_job import ListJobState
+from transfers.serializers.lists import MAX_ASSOCIATIONS, MAX_REPEATS
 from transfers.services import download_list as lists
 from transfers.services import order as orders
+from transfers.services.order import OrderRequest
+from transfers.tasks import forget_history
+from transfers.tasks.forgetting import DRAFT_AGE
 
 NOBODYS = "0cf00e65-535d-4d83-97de-cd658b3814bf"
 """The id of no order and of no job."""
@@ -196,6 +206,151 @@ def test_an_order_of_very_many_files_is_written_a_few_at_a_time(
     assert Order.objects.get().total_bytes == 7_500
 
 
+# Very many ------------------------------------------------------------------------------------------------------------
+
+
+class Writing:
+    """What happens between the transactions that write an order: `after` those of so many items it calls `then`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.written: list[int] = []
+        self.between: dict[int, Callable[[], object]] = {}
+        create = type(OrderItem.objects).bulk_create
+
+        def bulk_create(manager: Any, rows: Any, *rest: Any, **options: Any) -> Any:
+            made = create(manager, rows, *rest, **options)
+            assert not connection.in_atomic_block, "what was written is not committed"
+            self.written.append(len(rows))
+            self.between.pop(len(self.written), lambda: None)()
+            return made
+
+        monkeypatch.setattr(type(OrderItem.objects), "bulk_create", bulk_create)
+
+
+@pytest.fixture
+def writing(monkeypatch: pytest.MonkeyPatch) -> Writing:
+    monkeypatch.setattr(orders, "ROWS_AT_ONCE", 100)
+    return Writing(monkeypatch)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_a_large_order_is_written_others_write_and_nobody_sees_it(
+    lister: User, client_of_lists: Api, writing: Writing, staff: Api, admin_client: Client
+) -> None:
+    files = put_on_list(lister, 250)
+    before = client_of_lists.listed()
+
+    def look() -> None:
+        assert at_once([lambda: User.objects.filter(pk=lister.pk).update(first_name="Ann")]) == [1]
+        assert client_of_lists.listed() == before
+        draft = Order.drafts.get()
+        assert not Order.objects.exists()
+        assert client_of_lists.told("GET", "/download/order/me/history")["page"] == []
+        for api in (client_of_lists, staff):
+            api.refused(404, "no_such_order", "GET", f"/download/order/{draft.pk}")
+            api.refused(404, "no_such_order", "POST", f"/download/order/{draft.pk}/async/start")
+        page = reverse("admin:transfers_order_change", args=[draft.pk])
+        assert page not in admin_client.get(reverse("admin:transfers_order_changelist")).content.decode()
+        assert admin_client.get(page).status_code == 302
+
+    writing.between = {1: look, 2: look}
+    told = client_of_lists.told("PUT", f"{LIST}/order", {"zipFileName": "z"})
+    assert (writing.written, writing.between) == ([100, 100, 50], {})
+    assert pks(told) == [file.pk for file in files]
+    assert [each["orderId"] for each in client_of_lists.told("GET", "/download/order/me/history")["page"]] == [
+        told["orderId"]
+    ]
+    assert (client_of_lists.listed()["files"], Order.drafts.exists()) == ([], False)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_that_nobody_wrote_to_its_end_is_swept_up(
+    lister: User, client_of_lists: Api, writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_on_list(lister, 250)
+    before = client_of_lists.listed()
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    writing.between = {2: die}
+    with pytest.raises(KeyboardInterrupt):
+        client_of_lists.told("PUT", f"{LIST}/order", {"zipFileName": "z"})
+    assert (client_of_lists.listed(), Order.objects.exists()) == (before, False)
+    forget_history()
+    assert (Order.drafts.count(), OrderItem.objects.count()) == (1, 200)
+    Order.drafts.update(created_at=timezone.now() - DRAFT_AGE)
+    monkeypatch.setattr(history, "AT_ONCE", 70)
+    with CaptureQueriesContext(connection) as queries:
+        forget_history()
+    assert (Order.drafts.count(), OrderItem.objects.count()) == (0, 0)
+    assert sum("DELETE" in query["sql"] and "orderitem" in query["sql"] for query in queries) >= 3
+    told = client_of_lists.told("PUT", f"{LIST}/order", {"zipFileName": "z"})
+    assert told["files"] == before["files"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_leaves_the_list_while_it_is_ordered_is_not_ordered(
+    lister: User, client_of_lists: Api, writing: Writing, *, is_whole: bool
+) -> None:
+    files = put_on_list(lister, 150)
+    writing.between = {1: lambda: lists.remove(user=lister, file_ids=[files[7].pk, files[140].pk])}
+    if is_whole:
+        told = client_of_lists.told("PUT", f"{LIST}/order", {"zipFileName": "z"})
+        assert pks(told) == [file.pk for file in files if file not in (files[7], files[140])]
+    else:
+        body = {"zipFileName": "z", "subSet": [association(file) for file in files]}
+        told = client_of_lists.refused(400, "invalid_input", "PUT", f"{LIST}/order", body)
+        assert told["errors"] == {"subSet": [f"not on the download list: {files[7].pk}, {files[140].pk}"]}
+    assert OrderItem.objects.count() == (148 if is_whole else 0)
+    assert client_of_lists.listed()["numberOfFiles"] == (0 if is_whole else 148)
+    assert not Order.drafts.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_orders_of_the_same_files_one_has_them(lister: User) -> None:
+    put_on_list(lister, 30)
+
+    def make() -> Order | None:
+        try:
+            return orders.make(user=lister, request=OrderRequest(zip_file_name="z.zip"))
+        except InvalidInputError:
+            return None
+
+    made = [order for order in at_once([make] * 4) if order is not None]
+    assert [order.pk for order in made] == [Order.objects.get().pk]
+    assert (OrderItem.objects.count(), lists.look(user=lister).files_count) == (30, 0)
+
+
+def test_files_that_are_named_over_and_over(lister: User, client_of_lists: Api) -> None:
+    files = put_on_list(lister, 2)
+    before = client_of_lists.listed()
+    sub_set = [association(files[0])] + [association(files[1])] * (MAX_REPEATS + 1)
+    body = {"zipFileName": "z", "subSet": [*sub_set, association(files[1])]}
+    told = client_of_lists.refused(400, "invalid_input", "PUT", f"{LIST}/order", body)
+    assert told["errors"] == {"subSet": ["names files 1001 times more than once, the limit is 1000"]}
+    assert (client_of_lists.listed(), Order.objects.exists(), Order.drafts.exists()) == (before, False, False)
+    told = client_of_lists.told("PUT", f"{LIST}/order", {"zipFileName": "z", "subSet": sub_set})
+    assert len(told["files"]) == len(sub_set)
+    assert OrderItem.objects.filter(failure_code="DUPLICATE").count() == MAX_REPEATS
+
+
+@pytest.mark.parametrize(("method", "path", "field"), [("PUT", "order", "subSet"), ("POST", "remove", "")])
+def test_more_files_than_one_request_may_name(
+    method: str, path: str, field: str, lister: User, client_of_lists: Api
+) -> None:
+    file = put_on_list(lister, 1)[0]
+    named = [{"fileHandleId": file.pk}] * (MAX_ASSOCIATIONS + 1)
+    told = client_of_lists.refused(
+        400, "invalid_input", method, f"{LIST}/{path}", {"zipFileName": "z", field: named} if field else named
+    )
+    assert [(name.startswith(field), str(MAX_ASSOCIATIONS) in str(why)) for name, why in told["errors"].items()] == [
+        (True, True)
+    ]
+    assert client_of_lists.listed()["numberOfFiles"] == 1
+
+
 # The limit ------------------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +439,30 @@ def test_an_order_that_is_started_twice_has_one_job(lister: User, client_of_list
     told += [client_of_lists.told("POST", path) for _ in range(2)]
     assert told == [told[0]] * 4
     assert ListJob.objects.get().state == ListJobState.COMPLETED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_place_is_asked_within_a_transaction(
+    lister: User, client_of_lists: Api, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that says nothing would keep everybody waiting for the database."""
+    asked: list[bool] = []
+    has_zip = orders.has_zip
+
+    def noted(job: ListJob) -> bool:
+        asked.append(connection.in_atomic_block)
+        return has_zip(job)
+
+    monkeypatch.setattr(orders, "has_zip", noted)
+    order = ordered(lister, ready_file(lister))
+    job = work(orders.start(order=order))
+    client_of_lists.told("POST", f"/download/order/{order.pk}/async/start")
+    client_of_lists.ask("GET", f"/download/order/{order.pk}/zip").close()
+    for kind, row, name in (("order", order, "start"), ("listjob", job, "again")):
+        page = reverse(f"admin:transfers_{kind}_operate", args=[row.pk, name])
+        assert admin_client.post(page).status_code == 302
+    assert asked == [False] * 4
+    assert order.jobs.get() == job
 
 
 def test_history_in_pages(lister: User, client_of_lists: Api, other: Api) -> None:

@@ -234,6 +234,23 @@ def test_a_made_zip_that_is_gone_is_streamed(lister: User, client_of_lists: Api)
     assert get(client_of_lists, order).body == whole
 
 
+def test_a_made_zip_that_is_gone_is_streamed_without_a_file_that_is_gone(lister: User, client_of_lists: Api) -> None:
+    """Its job does not make it any more, and so has no say about what is in it."""
+    a, b = (ready_file(lister, f"{n}.bin", bytes([n]) * 10) for n in range(2))
+    order = ordered(lister, a, b)
+    made(order)
+    job = order.jobs.get()
+    assert job.stored_file is not None
+    files.delete(user=lister, stored_file_id=b.pk)
+    away = Path(job.stored_file.path).rename(Path(job.stored_file.path).with_name("away"))
+    with zipfile.ZipFile(io.BytesIO(get(client_of_lists, order).body)) as archive:
+        assert archive.namelist() == ["0.bin"]
+    job.refresh_from_db()
+    assert (job.state, job.stored_file) == (ListJobState.EXPIRED, None)
+    assert [item.file_id for item in ListItem.objects.all()] == [b.pk]
+    assert away.exists()
+
+
 def test_nobody_who_streams_changes_what_a_worker_makes(lister: User, client_of_lists: Api) -> None:
     """Nor is anybody promised bytes that are known not to be had."""
     a, b = (ready_file(lister, f"{n}.bin", bytes([n]) * 10) for n in range(2))

@@ -9,7 +9,7 @@ from config.settings.environment import Environment
 from config.supervisor import programs
 from config.supervisor.errors import StartError
 from config.supervisor.run_folder import RunFolder
-from transfers.doorbell import EVERY_WORKER, QUEUES
+from transfers.doorbell import EVERY_WORKER, HOUSEKEEPING, QUEUES, TRANSFERS
 
 
 @pytest.fixture
@@ -58,6 +58,16 @@ def test_neither_zips_nor_housekeeping_wait_for_transfers(environment: Environme
     assert served[1].environment["CARRYON_WORKER_KIND"] == "worker-cpu"
     assert beat[beat.index("--schedule") + 1] == str(folder.schedule)
     assert "--beat" not in beat  # it would fork, and leave that process behind when it is killed
+
+
+def test_what_asks_a_store_is_not_done_where_the_reaper_is() -> None:
+    """Its thread is one: a store that says nothing would keep all work of dead workers waiting."""
+    queues = {entry["task"]: entry["options"]["queue"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+    assert {task for task, queue in queues.items() if queue == HOUSEKEEPING} == {
+        *("transfers.reap", "sync.reap"),
+        *("transfers.forget", "sync.forget", "tasks_api.forget", "config.forget"),
+    }
+    assert {queues["transfers.sweep"], queues["sync.sweep"]} == {TRANSFERS}
 
 
 def test_a_machine_without_a_broker_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
