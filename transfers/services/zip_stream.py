@@ -81,16 +81,23 @@ class ZipStream:
                 raise ShortFileError(error.message) from None
 
     def _member_runs(self, wanted: MemberRange) -> Generator[bytes | FileRange]:
-        file = self._opened(wanted.number)
+        stored, file = self._opened(wanted.number)
         if file is None:
             yield from self._foreign_runs(wanted)
             return
         with file:
-            found = FileRange(file, wanted.offset, wanted.end)
-            yield found.read(wanted.offset) if wanted.end - wanted.offset < LEAST_RANGE_BYTES else found
+            # All but the last byte of a long range is sent by the kernel, and nobody has a whole one with bytes in it
+            # that were written meanwhile: the last one goes once the file was looked at again.
+            held = wanted.offset if wanted.size < LEAST_RANGE_BYTES else wanted.end - 1
+            if held > wanted.offset:
+                yield FileRange(file, wanted.offset, held)
+            rest = FileRange(file, held, wanted.end).read(held)
+            if not files.is_still(stored=stored, file=file):
+                raise SourceChangedError("The file was changed while it was sent.")
+            yield rest
 
-    def _opened(self, entry: int) -> FileIO | None:
-        """The entry's file, open to read; None where it is not on a disk of ours."""
+    def _opened(self, entry: int) -> tuple[StoredFile, FileIO | None]:
+        """The entry's file, and it open to read; None where it is not on a disk of ours."""
         try:
             stored = self.members.file(entry)
             file = files.opened(stored=stored)
@@ -98,7 +105,7 @@ class ZipStream:
             connections.close_all()  # the threads that send have no other use for the database
         if file is None and storage.of(stored.path).path(stored.path) is not None:
             raise SourceChangedError("The file is not at its place any more as it was stored.")
-        return file
+        return stored, file
 
     def _foreign_runs(self, wanted: MemberRange) -> Generator[bytes]:
         buffer = memoryview(bytearray(SENT_BYTES))

@@ -216,6 +216,21 @@ def test_a_file_that_goes_while_it_is_streamed_breaks_the_answer_off(lister: Use
     assert zip_stream.stream(order=order).layout.count == found.layout.count - 1, "the next one is told without it"
 
 
+@pytest.mark.parametrize("size", [LEAST_RANGE_BYTES, 3 * LEAST_RANGE_BYTES])
+def test_a_file_that_is_written_to_while_it_is_streamed_breaks_the_answer_off(size: int, lister: User) -> None:
+    """Also where the answer ends with it: whoever asks for a range never has it whole with other bytes in it."""
+    file = ready_file(lister, "film.mov", b"a" * size)
+    order = ordered(lister, file)
+    found = zip_stream.stream(order=order)
+    runs = found.runs(range(found.layout.directory_offset))
+    assert isinstance(next(runs), bytes)
+    assert isinstance(next(runs), files.FileRange)
+    Path(file.path).write_bytes(b"b" * size)
+    with pytest.raises(ShortFileError):
+        next(runs)
+    assert zip_stream.stream(order=order).layout.count == 0, "the next one is told without it"
+
+
 def test_a_range_costs_little_however_many_files_there_are(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
     order = ordered(lister, *(ready_file(lister) for _ in range(3)))
     asked: list[Order] = []
