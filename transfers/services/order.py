@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from transfers import progress, quotas, storage
 from transfers.doorbell import ring
-from transfers.engine.archive import EntryNames, Method, method_for
+from transfers.engine.archive import EntryNames, Method, method_for, most_framing_bytes
 from transfers.errors import (
     FolderUnusableError,
     InvalidInputError,
@@ -81,10 +81,13 @@ def make(*, user: User, request: OrderRequest) -> Order:
         order = Order.objects.create(
             user=user, zip_file_name=request.zip_file_name, files_count=len(wanted), total_bytes=0
         )
+        names_bytes = 0
         for items in _items(order, wanted, sizes):
             OrderItem.objects.bulk_create(items)
             order.total_bytes += sum(item.size for item in items if not item.failure_code)
-        order.save(update_fields=["total_bytes"])
+            names_bytes += sum(len(item.entry_name.encode()) for item in items)
+        order.framing_bytes = most_framing_bytes(len(wanted), names_bytes)
+        order.save(update_fields=["total_bytes", "framing_bytes"])
         lists.remove(user=user, file_ids=wanted)
     return order
 
@@ -250,7 +253,7 @@ def _describe(item: OrderItem, file: StoredFile | None, listed_size: int, names:
 
 
 def _new_job(order: Order) -> ListJob:
-    quotas.require(order.user_id, order.total_bytes)
+    quotas.require(order.user_id, order.total_bytes + order.framing_bytes)
     # What was wanted then may be there by now. It had gone back on the list: it is this order's again.
     failed = order.items.failed().exclude(failure_code=FailureCode.DUPLICATE)
     lists.remove(user=order.user, file_ids=list(failed.values_list("file_id", flat=True)))
