@@ -2,7 +2,8 @@
 
 A view says by `throttle_scope` what its requests count as: where it says nothing, as requests; `starts`: POST and PUT
 as work that is begun; `bytes`: as nothing, for they carry pieces of files, which are limited by bandwidth, space and
-quotas. Polls that find nothing new are answered before any of this and count as nothing either.
+quotas (where one turns out to be more work, its view says so then). Polls that find nothing new are answered before any
+of this and count as nothing either.
 """
 
 from __future__ import annotations

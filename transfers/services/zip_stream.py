@@ -6,9 +6,11 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
+from weakref import WeakValueDictionary
 
 from django.conf import settings
 from django.db import connections
@@ -123,22 +125,35 @@ def made(*, order: Order) -> MadeZip | None:
     return MadeZip(job.stored_file, job.layout_validator)
 
 
+def kept(*, order: Order) -> ZipStream | None:
+    """The order's zip, to be read without being made, if how it is laid out is still known; OrderTooLargeError."""
+    orders.check_size(order=order)
+    key = _key(order)
+    plan = _kept.get(key)
+    return _stream(order, key, plan) if plan is not None else None
+
+
 def stream(*, order: Order) -> ZipStream:
-    """The order's zip, to be read without being made.
+    """The order's zip, to be read without being made: every file is looked at, unless `kept` has it by now.
 
     OrderTooLargeError; NotStreamableError where files are to be compressed, for which the zip has to be made first;
     ChecksumsPendingError, ZipPendingError and FolderUnusableError, which pass.
     """
-    orders.check_size(order=order)
-    key = _key(order)
-    kept = _kept.get(key)
-    if kept is None:
-        _look(order)
-        key, kept = _key(order), _Plan(layout_of(order), entry_numbers(order))
-        if key != _key(order) or len(kept.numbers) != kept.layout.count:  # a file has failed just now, or has come back
-            raise ChecksumsPendingError("The order's files are being looked at: try again in a moment.")
-        _kept.put(key, kept)
-    return ZipStream(kept.layout, Members(order, kept.numbers), key)
+    with _kept.making(order.pk):
+        return kept(order=order) or _laid_out(order)
+
+
+def _laid_out(order: Order) -> ZipStream:
+    _look(order)
+    key, plan = _key(order), _Plan(layout_of(order), entry_numbers(order))
+    if key != _key(order) or len(plan.numbers) != plan.layout.count:  # a file has failed just now, or has come back
+        raise ChecksumsPendingError("The order's files are being looked at: try again in a moment.")
+    _kept.put(key, plan)
+    return _stream(order, key, plan)
+
+
+def _stream(order: Order, key: _Key, plan: _Plan) -> ZipStream:
+    return ZipStream(plan.layout, Members(order, plan.numbers), key)
 
 
 def _look(order: Order) -> None:
@@ -163,7 +178,17 @@ class _Kept:
 
     def __init__(self) -> None:
         self._plans: OrderedDict[_Key, tuple[float, _Plan]] = OrderedDict()
+        self._makers: WeakValueDictionary[uuid.UUID, threading.Lock] = WeakValueDictionary()
+        """Of the orders that are being laid out just now."""
         self._lock = threading.Lock()
+
+    @contextmanager
+    def making(self, order_id: uuid.UUID) -> Iterator[None]:
+        """Lay an order out alone: who comes meanwhile waits, and then finds what was put here."""
+        with self._lock:
+            maker = self._makers.setdefault(order_id, threading.Lock())
+        with maker:
+            yield
 
     def get(self, key: _Key) -> _Plan | None:
         with self._lock:
