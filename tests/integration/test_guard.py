@@ -391,3 +391,10 @@ def test_behind_tls_browsers_are_told_to_stay_there(tmp_path: Path) -> None:
     assert "max-age=31536000" in secure.headers["Strict-Transport-Security"]
     assert (plain.status_code, plain.headers["Location"]) == (301, "https://carryon.example/login")
     assert "Secure" in secure.headers["Set-Cookie"]
+
+
+def test_who_is_no_trusted_proxy_cannot_say_that_it_speaks_tls(tmp_path: Path) -> None:
+    with web_server(tmp_path, PUBLIC_URL="https://carryon.example", TRUSTED_PROXIES="10.0.0.0/8") as url:
+        named = {"Host": "carryon.example", "X-Forwarded-Proto": "https"}
+        answer = requests.get(f"{url}/login", headers=named, allow_redirects=False, timeout=PATIENCE_SECONDS)
+    assert (answer.status_code, answer.headers["Location"]) == (301, "https://carryon.example/login")
