@@ -1,4 +1,4 @@
-"""Whose address a request comes from: the peer's own, or what a proxy that is trusted says of it."""
+"""Where a request comes from, and whether by TLS: what is seen of the peer, or what a proxy that is trusted says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Client = tuple[str, int]
 
 FORWARDED_FOR = b"x-forwarded-for"
+FORWARDED_PROTO = b"x-forwarded-proto"
+THIS_MACHINE: Sequence[Network] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
 PREFIX_BITS = 64
 """What one household or host has of IPv6, where a single address counts for nothing (RFC 6177)."""
 
@@ -29,6 +31,18 @@ def client_of(peer: Client | None, headers: Iterable[tuple[bytes, bytes]], trust
             break
         address = before
     return str(address), peer[1]
+
+
+def believed(
+    peer: Client | None, headers: Iterable[tuple[bytes, bytes]], trusted: Sequence[Network]
+) -> list[tuple[bytes, bytes]]:
+    """The headers without `X-Forwarded-Proto`, unless the peer is one of the trusted proxies.
+
+    Where none is named, one on this machine may say it: nobody passes for somebody else by it.
+    """
+    address = _parsed(peer[0]) if peer else None
+    is_trusted = address is not None and _is_in(address, trusted or THIS_MACHINE)
+    return [(name, value) for name, value in headers if is_trusted or name.lower() != FORWARDED_PROTO]
 
 
 def counted(address: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from config.addresses import Network, client_of
+from config.addresses import Network, believed, client_of
 from config.exception_handler import problem, worded
 from transfers.errors import Problem
 
@@ -61,7 +61,8 @@ def edge(
 
     A body of up to `unsized_bytes` is awaited before a thread is taken, unless the client would first be told whether
     it is wanted. A larger one must come with a Content-Length, and not to a page. `bulk` takes those that may bring a
-    file, awaits none of them, and holds a thread for each. All of them see the client that the trusted proxies name.
+    file, awaits none of them, and holds a thread for each. All of them see the client, and the scheme, that the trusted
+    proxies name.
     """
     applications = _ByBody(http, bulk, unsized_bytes)
 
@@ -72,8 +73,9 @@ def edge(
         if scope["type"] == "http" and scope["path"] in LIVEZ:
             await _livez(scope["method"], send)
             return
-        scope["headers"] = passable(scope["headers"])
-        scope["client"] = client_of(scope.get("client"), scope["headers"], trusted_proxies)
+        peer = scope.get("client")
+        scope["headers"] = believed(peer, passable(scope["headers"]), trusted_proxies)
+        scope["client"] = client_of(peer, scope["headers"], trusted_proxies)
         if scope["type"] == "websocket":
             await websocket(scope, receive, send)
         else:

@@ -161,8 +161,9 @@ FOREIGN: tuple[tuple[tuple[type[Exception], ...], HTTPStatus, str, str], ...] = 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     """Answer for a view of the API, in its own envelope and, where an old client needs it, its own status."""
     problem = problem_of(exc)
-    if problem.status == HTTPStatus.UNAUTHORIZED and (too_often := throttles.refused_unknown(context["request"])):
-        exc, problem = too_often, problem_of(too_often)
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        exc = throttles.refused_unknown(throttles.address_of(context["request"])) or exc
+        problem = problem_of(exc)
     if problem.status in OUR_FAULT:
         tell(exc, problem, tracing.view_of(context["request"].resolver_match))
     view = context["view"]
@@ -278,8 +279,13 @@ def _headers(exc: Exception, problem: Problem) -> dict[str, str]:
     if challenge := getattr(exc, "auth_header", None):  # set by the view, on a 401
         headers["WWW-Authenticate"] = challenge
     if problem.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        headers["Retry-After"] = str(math.ceil(getattr(exc, "wait", None) or RETRY_AFTER_SECONDS))
+        headers["Retry-After"] = retry_after(exc)
     return headers
+
+
+def retry_after(exc: Exception | None) -> str:
+    """The seconds after which to come back, as the header has them."""
+    return str(math.ceil(getattr(exc, "wait", None) or RETRY_AFTER_SECONDS))
 
 
 def _by_field(detail: object, name: str = "") -> dict[str, list[str]]:

@@ -2,7 +2,8 @@
 
 A view says by `throttle_scope` what its requests count as: where it says nothing, as requests; `starts`: POST and PUT
 as work that is begun; `bytes`: as nothing, for they carry pieces of files, which are limited by bandwidth, space and
-quotas. Polls that find nothing new are answered before any of this and count as nothing either.
+quotas (where one turns out to be more work, its view says so then). Polls that find nothing new are answered before any
+of this and count as nothing either. A handshake counts as a request.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Throttle(BaseThrottle):
         if scope == BYTES:
             return True
         if not request.user or not request.user.is_authenticated:
-            self._wait_seconds = anonymous_wait_seconds(request)
+            self._wait_seconds = _wait_seconds("anonymous", address_of(request))
         else:
             starts = scope == STARTS and request.method in STARTING
             self._wait_seconds = _wait_seconds("start" if starts else "requests", f"user:{request.user.pk}")
@@ -43,11 +44,6 @@ class Throttle(BaseThrottle):
     def wait(self) -> float | None:
         """Seconds until one may pass."""
         return self._wait_seconds or None
-
-
-def anonymous_wait_seconds(request: HttpRequest | Request) -> float:
-    """Count a request that nobody makes; 0 when it may pass, else how long its address has to wait."""
-    return _wait_seconds("anonymous", address_of(request))
 
 
 def login_wait_seconds(request: HttpRequest) -> float:
@@ -60,10 +56,16 @@ def address_of(request: HttpRequest | Request) -> str:
     return counted(request.META.get("REMOTE_ADDR", ""))
 
 
-def refused_unknown(request: HttpRequest | Request) -> Throttled | None:
-    """What to tell a client that is refused as nobody's, when that has happened too often."""
-    seconds = anonymous_wait_seconds(request)
+def refused_unknown(address: str) -> Throttled | None:
+    """What to tell a client that is refused as nobody's, when that has happened too often from its `address_of`."""
+    seconds = _wait_seconds("anonymous", address)
     return Throttled(wait=seconds) if seconds else None
+
+
+def count_handshake(user_id: object) -> None:
+    """Count a socket that a user opens, as a request; Throttled when it has to wait."""
+    if seconds := _wait_seconds("requests", f"user:{user_id}"):
+        raise Throttled(wait=seconds)
 
 
 def _wait_seconds(name: str, who: str) -> float:

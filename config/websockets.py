@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,18 +21,20 @@ from django.http.cookie import parse_cookie
 from django.urls import URLPattern, re_path
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 
+from config.addresses import counted
 from config.authentication import CHALLENGE, TOKEN_COOKIE, live_token, presented_token
 from config.edge import Application, Message, Receive, Scope, Send
 from config.exception_handler import (
     OUR_FAULT,
     PROBLEM_JSON,
-    RETRY_AFTER_SECONDS,
     problem,
     problem_json,
     problem_of,
+    retry_after,
     tell,
 )
 from config.origins import is_cross_site
+from config.throttles import count_handshake, refused_unknown
 from transfers.errors import Problem
 
 SUBPROTOCOL = "carryon"
@@ -45,9 +48,10 @@ SOCKETS_PER_USER = 200
 def websocket_authentication(inner: Application) -> Application:
     """Let `inner` see only handshakes of known users.
 
-    It finds the user in `scope["user"]`; in `scope["carryon_subprotocol"]` what to accept: "carryon" when the client
-    offered it, else None; and in `scope["carryon_still_valid"]` what to await to learn whether the user may still
-    listen. A token in the query or among the offered sub-protocols is gone from the scope.
+    Each counts as a request of the user's; one of nobody's, as of its address. `inner` finds the user in
+    `scope["user"]`; in `scope["carryon_subprotocol"]` what to accept: "carryon" when the client offered it, else None;
+    and in `scope["carryon_still_valid"]` what to await to learn whether the user may still listen. A token in the query
+    or among the offered sub-protocols is gone from the scope.
     """
     opened: Counter[int] = Counter()
 
@@ -64,11 +68,13 @@ def websocket_authentication(inner: Application) -> Application:
         try:
             look_up = _credentials(token, headers)
             user = await look_up()
-        except Exception as failure:  # noqa: BLE001 - told as the table of errors has it, here as in HTTP
+            await asyncio.to_thread(count_handshake, user.pk)
+        except Exception as error:  # noqa: BLE001 - told as the table of errors has it, here as in HTTP
+            failure = await _or_too_often(error, scope)
             refusal = problem_of(failure)
             if refusal.status in OUR_FAULT:
                 tell(failure, refusal, SOCKET)
-            await deny(refusal, scope, receive, send)
+            await deny(refusal, scope, receive, send, failure)
             return
         if opened[user.pk] >= SOCKETS_PER_USER:
             detail = f"You have {SOCKETS_PER_USER} sockets open already."
@@ -116,21 +122,29 @@ async def _or_refused(inner: Application, scope: Scope, receive: Receive, send: 
         await _refuse(refusal, scope, send)
 
 
-async def deny(refusal: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+async def _or_too_often(failure: Exception, scope: Scope) -> Exception:
+    """The failure, or that nobody has come from this address too often."""
+    if problem_of(failure).status != HTTPStatus.UNAUTHORIZED:
+        return failure
+    address, _ = scope.get("client") or ("", 0)
+    return await asyncio.to_thread(refused_unknown, counted(address)) or failure
+
+
+async def deny(refusal: Problem, scope: Scope, receive: Receive, send: Send, failure: Exception | None = None) -> None:
     """Answer the handshake with the problem's status, or with a bare refusal where the server cannot say more."""
     await receive()  # the handshake's own event
-    await _refuse(refusal, scope, send)
+    await _refuse(refusal, scope, send, failure)
 
 
-async def _refuse(refusal: Problem, scope: Scope, send: Send) -> None:
+async def _refuse(refusal: Problem, scope: Scope, send: Send, failure: Exception | None = None) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 4000 + refusal.status})
         return
     headers = [(b"content-type", PROBLEM_JSON.encode())]
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", CHALLENGE.encode()))
-    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+    if refusal.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        headers.append((b"retry-after", retry_after(failure).encode()))
     await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": json.dumps(problem_json(refusal)).encode()})
 

@@ -41,7 +41,7 @@ class Usage:
     downloads: int
     """Downloads at work, with what is still to come, and what stopped ones keep to go on from."""
     zips: int
-    """Zips that are being made."""
+    """Zips that are being made: their files, and the most that an archive has beside them."""
 
     @property
     def total(self) -> int:
@@ -71,7 +71,7 @@ def usage_of(user_id: int, beside: models.Model | None = None) -> Usage:
         _summed("uploads", uploads, CLAIMED),
         _summed("downloads", downloads.filter(state__in=AT_WORK), Greatest(_COMING, 0)),
         _kept_of(downloads),
-        _summed("zips", zips, F("order__total_bytes")),
+        _summed("zips", zips, F("order__total_bytes") + F("order__framing_bytes")),
         all=True,
     )
     taken = dict.fromkeys(("files", "uploads", "downloads", "zips"), 0)

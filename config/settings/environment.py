@@ -97,8 +97,8 @@ class Environment(BaseSettings):
     trusted_proxies: Networks = Field(
         default_factory=list,
         description=(
-            "Addresses and CIDRs, comma-separated, of the proxies in front that X-Forwarded-For is believed of;"
-            " name them exactly, for whoever else lies in them may pass for anybody."
+            "Addresses and CIDRs, comma-separated, of the proxies in front whose X-Forwarded-For and -Proto are"
+            " believed; name them exactly, for whoever else lies in them may pass for anybody."
         ),
     )
     login_failures: Count = Field(

@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from tasks_api import polls, progress
 from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Report, Status, Task
 from tasks_api.models.task import TaskQuerySet
+from transfers import audit
 from transfers.errors import NoSuchTaskError, TaskSupersededError
 from transfers.progress import ProgressEvent, publish
 
@@ -68,6 +69,7 @@ def report(kind: type[TaskT], *, user: User, task_id: int, told: Report) -> Task
     if changed := task.changes(told):
         _move(task, changed)
         _follow(task, changed)
+        _write_down(task, user, changed)
     return task
 
 
@@ -136,6 +138,14 @@ def _follow(task: Task, changed: Mapping[str, Any]) -> None:
     """Do what a change brings with it, and tell of it."""
     also = _AFTER.get(type(task), _nothing)
     tell([progress.task_update(task), *also(task, changed)], seen_by=task.source.viewer_ids())
+
+
+def _write_down(task: Task, user: User, changed: Mapping[str, Any]) -> None:
+    """Have in the audit what staff reports on another's task; how far it has come is no deed, and comes too often."""
+    facts = sorted(name for name in changed if name not in {"status", "percent"})
+    if "status" in changed or facts:
+        what = f"Reported {Status(task.status).label.lower()}" + (f", with {', '.join(facts)}" if facts else "")
+        audit.by_api(by=user, owner_id=task.user_id, row=task, what=what)
 
 
 def _nothing(task: Any, changed: Mapping[str, Any]) -> Iterable[ProgressEvent]:  # noqa: ARG001

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 import requests
+from urllib3.exceptions import ProtocolError
 from websockets.sync.client import connect
 
 from tests import battery
@@ -280,6 +281,20 @@ def test_a_client_that_leaves_a_streamed_zip(ann: Ordering, carryon: Carryon, tm
     open_files = [path for path in tmp_path.rglob("content") if _opened_by(web, path)]
     wait_until(lambda: not any(_opened_by(web, path) for path in tmp_path.rglob("content")), 20)
     print(f"{len(open_files)} files were open just after")
+
+
+def test_a_file_that_is_written_to_amid_a_streamed_zip(ann: Ordering, carryon: Carryon, tmp_path: Path) -> None:
+    """Nobody has a whole answer with bytes of both in it."""
+    order = ann.order([ann.new_file(tmp_path, "film.mov", NOISE, repeat=40)])
+    [path] = tmp_path.rglob("content")
+    url = f"{carryon.service.url}/download/order/{order}/zip"
+    with requests.get(url, headers=ann.session.headers, stream=True, timeout=30) as reply:
+        reply.raw.read(MIB)
+        with path.open("r+b") as file:
+            file.write(b"other")
+        with pytest.raises(ProtocolError):
+            b"".join(reply.raw.stream(MIB))
+    assert ann.ask("GET", f"/download/order/{order}/zip").status_code == 404, "it is not the file that was ordered"
 
 
 def _opened_by(pid: int, path: Path) -> bool:

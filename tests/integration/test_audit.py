@@ -22,9 +22,9 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from knox.models import AuthToken
 
-from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Status
+from tasks_api.models import DownloadTask, PrivateUpload, PublicUpload, Status, Task
 from tests.integration.sync.rows import client_of, new_case, new_job
-from tests.integration.tasks_api.rows import grant, new_source, new_task
+from tests.integration.tasks_api.rows import CID, PATHS, grant, new_source, new_task
 from tests.integration.transfers.rows import new_download, new_user
 from transfers import audit
 from transfers.models import Download, ListJob, Order, StoredFile, Upload
@@ -260,11 +260,42 @@ def taken_off(client: Client, user: User) -> int:
     return client.post(f"/download/list/{user.pk}/remove", sent, content_type="application/json").status_code
 
 
+def cleared(client: Client, user: User) -> int:
+    return client.delete(f"/download/list/{user.pk}").status_code
+
+
+def put_on(client: Client, user: User) -> int:
+    sent = {"fileHandleId": str(new_file(user).pk)}
+    return client.post(f"/download/list/{user.pk}/add", sent, content_type="application/json").status_code
+
+
+def many_put_on(client: Client, user: User) -> int:
+    path, sent = f"/download/list/{user.pk}/add/async/start", {"query": {"text": "film"}}
+    return client.post(path, sent, content_type="application/json").status_code
+
+
+def reported(kind: type[Task], **fields: Any) -> Callable[[Client, User], int]:
+    def report(client: Client, user: User) -> int:
+        task = new_task(kind, user, status=Status.NOT_STARTED)
+        return client.patch(f"{PATHS[kind]}{task.pk}/", fields, content_type="application/json").status_code
+
+    return report
+
+
 @pytest.mark.parametrize(
     ("done", "told"),
     [
         (ordered, "Ordered. By the API."),
         (taken_off, "Took files off the list. By the API."),
+        (cleared, "Took all files off the list. By the API."),
+        (put_on, "Put a file on the list. By the API."),
+        (many_put_on, "Asked for files to be put on the list. By the API."),
+        (reported(PublicUpload, status=3, percent=7), "Reported uploading. By the API."),
+        (
+            reported(PrivateUpload, status=8, hash=CID, size=9, name="key"),
+            "Reported completed, with hash, name, size. By the API.",
+        ),
+        (reported(DownloadTask, status=9), "Reported failed. By the API."),
         (deleted, "Deleted. By the API."),
         (aborted, "Removed. By the API."),
         (stopped, "Stopped. By the API."),
@@ -282,6 +313,14 @@ def test_what_staff_does_with_anothers_by_the_api_is_written_down(
     assert done(client_of(admin_user), ann) in (200, 202, 204)
     entry = LogEntry.objects.get()
     assert (entry.user, entry.change_message) == (admin_user, told)
+
+
+def test_how_far_anothers_task_has_come_is_no_deed(admin_user: User, ann: User) -> None:
+    task = new_task(PublicUpload, ann, status=Status.UPLOADING, percent=40)
+    sent = {"status": 3, "percent": 41}
+    path = f"{PATHS[PublicUpload]}{task.pk}/"
+    assert client_of(admin_user).patch(path, sent, content_type="application/json").status_code == 200
+    assert not LogEntry.objects.exists()
 
 
 def test_what_the_api_refuses_is_not_written_down(admin_user: User, ann: User) -> None:

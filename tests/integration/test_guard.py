@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
@@ -89,6 +91,16 @@ def log_in(  # noqa: PLR0917 - the first four as they are said
 def api(web: Web, token: str, path: str, method: str = "GET", **options: object) -> requests.Response:
     headers = {**PROXY, "Authorization": f"Token {token}", **options.pop("headers", {})}  # type: ignore[dict-item]
     return requests.request(method, f"{web.url}{path}", headers=headers, timeout=PATIENCE_SECONDS, **options)  # type: ignore[arg-type]
+
+
+def shaken(web: Web, headers: dict[str, str]) -> Response:
+    """The answer to a handshake."""
+    try:
+        with connect(web.events_url, additional_headers=headers) as socket:
+            assert socket.response
+            return socket.response
+    except InvalidStatus as refused:
+        return refused.response
 
 
 # Passwords -----------------------------------------------------------------------------------------------------------
@@ -187,6 +199,23 @@ def test_several_tokens_of_a_user_count_together(guarded: Web, tokens: Iterator[
     both = itertools.cycle(next(tokens))
     answers = [api(guarded, next(both), "/files/") for _ in range(22)]
     assert [answer.status_code for answer in answers].count(TOO_MANY) == 2
+
+
+def test_a_handshake_counts_as_a_request(guarded: Web, token: str) -> None:
+    known = {**PROXY, "Authorization": f"Token {token}"}
+    answers = [shaken(guarded, known) for _ in range(19)]
+    assert api(guarded, token, "/files/").status_code == 200
+    answers += [shaken(guarded, known) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [101] * 19 + [TOO_MANY] * 2
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 180
+    assert json.loads(answers[-1].body)["code"] == "throttled"
+    assert api(guarded, token, "/files/").status_code == TOO_MANY
+
+
+def test_who_opens_sockets_as_nobody_is_refused_as_one_too(guarded: Web, address: str, token: str) -> None:
+    nobody = {"X-Forwarded-For": address, "Authorization": "Token nonsense"}
+    assert [shaken(guarded, nobody).status_code for _ in range(8)] == [401] * 6 + [TOO_MANY] * 2
+    assert shaken(guarded, {**nobody, "Authorization": f"Token {token}"}).status_code == 101
 
 
 @pytest.mark.parametrize(
@@ -362,3 +391,10 @@ def test_behind_tls_browsers_are_told_to_stay_there(tmp_path: Path) -> None:
     assert "max-age=31536000" in secure.headers["Strict-Transport-Security"]
     assert (plain.status_code, plain.headers["Location"]) == (301, "https://carryon.example/login")
     assert "Secure" in secure.headers["Set-Cookie"]
+
+
+def test_who_is_no_trusted_proxy_cannot_say_that_it_speaks_tls(tmp_path: Path) -> None:
+    with web_server(tmp_path, PUBLIC_URL="https://carryon.example", TRUSTED_PROXIES="10.0.0.0/8") as url:
+        named = {"Host": "carryon.example", "X-Forwarded-Proto": "https"}
+        answer = requests.get(f"{url}/login", headers=named, allow_redirects=False, timeout=PATIENCE_SECONDS)
+    assert (answer.status_code, answer.headers["Location"]) == (301, "https://carryon.example/login")

@@ -66,6 +66,9 @@ class Order(models.Model):
     zip_file_name = models.CharField(max_length=255)
     files_count = models.PositiveBigIntegerField()
     total_bytes = models.PositiveBigIntegerField(help_text="Of its files.")
+    framing_bytes = models.PositiveBigIntegerField(
+        default=0, db_default=0, editable=False, help_text="What its zip may have beside them, at most."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = OrderManager()

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from transfers import audit, progress, quotas, storage
 from transfers.doorbell import ring
-from transfers.engine.archive import EntryNames, Method, method_for
+from transfers.engine.archive import EntryNames, Method, method_for, most_framing_bytes
 from transfers.errors import (
     FolderUnusableError,
     InvalidInputError,
@@ -236,10 +236,13 @@ def _check(wanted: Sequence[int], sizes: dict[int, int], request: OrderRequest) 
 def _written(user: User, request: OrderRequest, wanted: Sequence[int], sizes: dict[int, int]) -> Order:
     """A draft with all its items, of which each transaction writes some; what it counts is not written down yet."""
     draft = Order.drafts.create(user=user, zip_file_name=request.zip_file_name, files_count=0, total_bytes=0)
+    names_bytes = 0
     for items in _items(draft, wanted, sizes):
         OrderItem.objects.bulk_create(items)
         draft.files_count += len(items)
         draft.total_bytes += sum(item.size for item in items if not item.failure_code)
+        names_bytes += sum(len(item.entry_name.encode()) for item in items)
+    draft.framing_bytes = most_framing_bytes(draft.files_count, names_bytes)
     return draft
 
 
@@ -251,7 +254,7 @@ def _placed(draft: Order, by: User) -> bool:
     files = draft.items.exclude(failure_code=FailureCode.DUPLICATE)
     with transaction.atomic(durable=True):
         taken = lists.take(user=draft.user, file_ids=files.values("file_id"))
-        counted = {"files_count": draft.files_count, "total_bytes": draft.total_bytes}
+        counted = {name: getattr(draft, name) for name in ("files_count", "total_bytes", "framing_bytes")}
         if taken == files.count() and Order.drafts.filter(pk=draft.pk).update(**counted):
             audit.by_api(by=by, owner_id=draft.user_id, row=draft, what="Ordered", flag=audit.ADDITION)
             return True
@@ -290,7 +293,7 @@ def _describe(item: OrderItem, file: StoredFile | None, listed_size: int, names:
 
 
 def _new_job(order: Order) -> ListJob:
-    quotas.require(order.user_id, order.total_bytes)
+    quotas.require(order.user_id, order.total_bytes + order.framing_bytes)
     # What was wanted then may be there by now. It had gone back on the list: it is this order's again.
     failed = order.items.failed().exclude(failure_code=FailureCode.DUPLICATE)
     lists.remove(user=order.user, file_ids=list(failed.values_list("file_id", flat=True)))

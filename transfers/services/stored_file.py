@@ -125,19 +125,21 @@ def opened(*, stored: StoredFile) -> FileIO | None:
             if error.errno in _NO_FILE:
                 return None
             raise
-        if _is(stored, os.fstat(file.fileno())):
+        if is_still(stored=stored, file=file):
             return file
     file.close()
     return None
 
 
+def is_still(*, stored: StoredFile, file: FileIO) -> bool:
+    """Whether the open file is the one that was stored, as far as its size and time tell."""
+    status = os.fstat(file.fileno())
+    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (stored.size, stored.modified_ns)
+
+
 def _at_once(path: str, flags: int) -> int:
     """Open it, and do not wait for the other end of a pipe that somebody put there."""
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _is(stored: StoredFile, status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (stored.size, stored.modified_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,11 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
+from weakref import WeakValueDictionary
 
 from django.conf import settings
 from django.db import connections
@@ -81,16 +83,23 @@ class ZipStream:
                 raise ShortFileError(error.message) from None
 
     def _member_runs(self, wanted: MemberRange) -> Generator[bytes | FileRange]:
-        file = self._opened(wanted.number)
+        stored, file = self._opened(wanted.number)
         if file is None:
             yield from self._foreign_runs(wanted)
             return
         with file:
-            found = FileRange(file, wanted.offset, wanted.end)
-            yield found.read(wanted.offset) if wanted.end - wanted.offset < LEAST_RANGE_BYTES else found
+            # All but the last byte of a long range is sent by the kernel, and nobody has a whole one with bytes in it
+            # that were written meanwhile: the last one goes once the file was looked at again.
+            held = wanted.offset if wanted.size < LEAST_RANGE_BYTES else wanted.end - 1
+            if held > wanted.offset:
+                yield FileRange(file, wanted.offset, held)
+            rest = FileRange(file, held, wanted.end).read(held)
+            if not files.is_still(stored=stored, file=file):
+                raise SourceChangedError("The file was changed while it was sent.")
+            yield rest
 
-    def _opened(self, entry: int) -> FileIO | None:
-        """The entry's file, open to read; None where it is not on a disk of ours."""
+    def _opened(self, entry: int) -> tuple[StoredFile, FileIO | None]:
+        """The entry's file, and it open to read; None where it is not on a disk of ours."""
         try:
             stored = self.members.file(entry)
             file = files.opened(stored=stored)
@@ -98,7 +107,7 @@ class ZipStream:
             connections.close_all()  # the threads that send have no other use for the database
         if file is None and storage.of(stored.path).path(stored.path) is not None:
             raise SourceChangedError("The file is not at its place any more as it was stored.")
-        return file
+        return stored, file
 
     def _foreign_runs(self, wanted: MemberRange) -> Generator[bytes]:
         buffer = memoryview(bytearray(SENT_BYTES))
@@ -118,22 +127,35 @@ def made(*, order: Order) -> MadeZip | None:
     return MadeZip(job.stored_file, job.layout_validator)
 
 
+def kept(*, order: Order) -> ZipStream | None:
+    """The order's zip, to be read without being made, if how it is laid out is still known; OrderTooLargeError."""
+    orders.check_size(order=order)
+    key = _key(order)
+    plan = _kept.get(key)
+    return _stream(order, key, plan) if plan is not None else None
+
+
 def stream(*, order: Order) -> ZipStream:
-    """The order's zip, to be read without being made.
+    """The order's zip, to be read without being made: every file is looked at, unless `kept` has it by now.
 
     OrderTooLargeError; NotStreamableError where files are to be compressed, for which the zip has to be made first;
     ChecksumsPendingError, ZipPendingError and FolderUnusableError, which pass.
     """
-    orders.check_size(order=order)
-    key = _key(order)
-    kept = _kept.get(key)
-    if kept is None:
-        _look(order)
-        key, kept = _key(order), _Plan(layout_of(order), entry_numbers(order))
-        if key != _key(order) or len(kept.numbers) != kept.layout.count:  # a file has failed just now, or has come back
-            raise ChecksumsPendingError("The order's files are being looked at: try again in a moment.")
-        _kept.put(key, kept)
-    return ZipStream(kept.layout, Members(order, kept.numbers), key)
+    with _kept.making(order.pk):
+        return kept(order=order) or _laid_out(order)
+
+
+def _laid_out(order: Order) -> ZipStream:
+    _look(order)
+    key, plan = _key(order), _Plan(layout_of(order), entry_numbers(order))
+    if key != _key(order) or len(plan.numbers) != plan.layout.count:  # a file has failed just now, or has come back
+        raise ChecksumsPendingError("The order's files are being looked at: try again in a moment.")
+    _kept.put(key, plan)
+    return _stream(order, key, plan)
+
+
+def _stream(order: Order, key: _Key, plan: _Plan) -> ZipStream:
+    return ZipStream(plan.layout, Members(order, plan.numbers), key)
 
 
 def _look(order: Order) -> None:
@@ -158,7 +180,17 @@ class _Kept:
 
     def __init__(self) -> None:
         self._plans: OrderedDict[_Key, tuple[float, _Plan]] = OrderedDict()
+        self._makers: WeakValueDictionary[uuid.UUID, threading.Lock] = WeakValueDictionary()
+        """Of the orders that are being laid out just now."""
         self._lock = threading.Lock()
+
+    @contextmanager
+    def making(self, order_id: uuid.UUID) -> Iterator[None]:
+        """Lay an order out alone: who comes meanwhile waits, and then finds what was put here."""
+        with self._lock:
+            maker = self._makers.setdefault(order_id, threading.Lock())
+        with maker:
+            yield
 
     def get(self, key: _Key) -> _Plan | None:
         with self._lock:

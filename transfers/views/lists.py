@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 from django.contrib.auth.models import User
@@ -57,6 +58,10 @@ class ListsAPIView(APIView):
     def owner(self, request: Request, userid: str) -> User:
         """The user whose list or orders the path names."""
         return lists.owner(user=self.caller(request), userid=userid)
+
+    def doing(self, request: Request, owner: User, what: str) -> AbstractContextManager[None]:
+        """Run the block in one transaction with the audit of what is done with the list of this owner."""
+        return audit.doing_by_api(by=self.caller(request), owner_id=owner.pk, row=owner, what=what)
 
     @staticmethod
     def parsed(serializer: type[serializers.BaseSerializer[Any]], fields: Any, **options: Any) -> Any:
@@ -127,7 +132,9 @@ class DownloadListOfUserView(ListsAPIView):
 
     def delete(self, request: Request, userid: str) -> Response:
         """Take everything off the list."""
-        lists.clear(user=self.owner(request, userid))
+        owner = self.owner(request, userid)
+        with self.doing(request, owner, "Took all files off the list"):
+            lists.clear(user=owner)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -141,7 +148,8 @@ class AddStartView(ListsAPIView):
         """Have a folder's files, or those that a query finds, put on the list."""
         owner = self.owner(request, userid)
         selection = self.parsed(AddRequestSerializer, request.data).save()
-        job = lists.start_adding(user=owner, request=selection)
+        with self.doing(request, owner, "Asked for files to be put on the list"):
+            job = lists.start_adding(user=owner, request=selection)
         return Response({"jobId": str(job.pk)})
 
     def put(self, request: Request, userid: str) -> Response:
@@ -167,7 +175,8 @@ class AddView(ListsAPIView):
         """Put one file on the list."""
         owner = self.owner(request, userid)
         file_id = self.parsed(AssociationSerializer, request.data).validated_data
-        lists.add(user=owner, file_id=file_id)
+        with self.doing(request, owner, "Put a file on the list"):
+            lists.add(user=owner, file_id=file_id)
         return self.whole(owner)
 
 
@@ -179,8 +188,7 @@ class RemoveView(ListsAPIView):
         """Take files off the list; what is not on it is not missed."""
         owner = self.owner(request, userid)
         named = self.parsed(AssociationSerializer, request.data, many=True, max_length=MAX_ASSOCIATIONS)
-        taken = "Took files off the list"
-        with audit.doing_by_api(by=self.caller(request), owner_id=owner.pk, row=owner, what=taken):
+        with self.doing(request, owner, "Took files off the list"):
             lists.remove(user=owner, file_ids=named.validated_data)
         return self.whole(owner)
 

@@ -17,18 +17,20 @@ from pytest_django.fixtures import Settings
 
 from tests.integration.transfers.files import new_file
 from tests.integration.transfers.order_rows import new_job, new_order
-from tests.integration.transfers.orders import ordered
+from tests.integration.transfers.orders import ordered, ready_file, work
 from tests.integration.transfers.rows import at_once, new_download, new_user, use
 from tests.integration.transfers.services.test_upload import Content, complete, initiate, send, stored
 from tests.origin import Behaviour, GeneratedFile, Origin
 from tests.origin.behaviour import Framing
 from transfers import quotas
+from transfers.engine.archive import most_framing_bytes
 from transfers.errors import CarryonError, QuotaExceededError
 from transfers.models import Download, ListJob, Quota, StoredFile, Upload
 from transfers.models.download import Desired, DownloadState
 from transfers.services import download as downloads
 from transfers.services import order as orders
 from transfers.services import upload as uploads
+from transfers.services import zip_stream
 from transfers.services.download import DownloadRequest
 from transfers.services.upload import IncomingPart
 from transfers.tasks import attempt, fetch_download, source
@@ -208,13 +210,27 @@ def test_a_file_that_is_here_is_started_again_though_the_quota_is_full(
 
 def test_a_zip_needs_room(ann: User, settings: Settings, root: Path) -> None:
     order = ordered(ann, new_file(ann, root / "a", b"x" * 600))
-    use(settings, user_quota_bytes=1199)
+    room = 1200 + most_framing_bytes(1, len("a"))
+    use(settings, user_quota_bytes=room - 1)
     assert outcome(lambda: orders.start(order=order)) == "quota_exceeded"
     assert not ListJob.objects.exists()
-    use(settings, user_quota_bytes=1200)
+    use(settings, user_quota_bytes=room)
     orders.start(order=order)
-    assert quotas.usage_of(ann.pk).zips == 600
+    assert quotas.usage_of(ann.pk).zips == room - 600
     orders.start(order=order)
+
+
+def test_a_zip_of_empty_files_needs_room_for_their_names(ann: User, settings: Settings) -> None:
+    order = ordered(ann, *(ready_file(ann, f"{number}{'x' * 200}", b"") for number in range(20)))
+    zip_bytes = zip_stream.stream(order=order).layout.size
+    assert zip_bytes > 20 * 2 * 200
+    use(settings, user_quota_bytes=zip_bytes - 1)
+    assert outcome(lambda: orders.start(order=order)) == "quota_exceeded"
+    use(settings, user_quota_bytes=2 * zip_bytes)
+    job = orders.start(order=order)
+    assert quotas.usage_of(ann.pk).total >= zip_bytes
+    work(job)
+    assert quotas.usage_of(ann.pk).total == zip_bytes
 
 
 # At once -------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from config.addresses import client_of, counted
+from config.addresses import Network, believed, client_of, counted
 
 PROXIES = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "192.168.1.1", "2001:db8:1::/48")]
 
@@ -49,6 +49,25 @@ def test_a_header_counts_as_far_as_the_proxies_are_trusted(peer: str, forwarded:
 def test_without_trusted_proxies_the_peer_is_the_client() -> None:
     assert client_of(("10.0.0.2", 1), [(b"x-forwarded-for", b"198.51.100.1")], []) == ("10.0.0.2", 1)
     assert client_of(None, [(b"x-forwarded-for", b"198.51.100.1")], PROXIES) is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted", "is_believed"),
+    [
+        ("10.0.0.2", PROXIES, True),
+        ("::ffff:10.0.0.2", PROXIES, True),
+        ("203.0.113.9", PROXIES, False),
+        ("127.0.0.1", PROXIES, False),
+        ("127.0.0.1", [], True),
+        ("::1", [], True),
+        ("10.0.0.2", [], False),
+        ("nonsense", PROXIES, False),
+    ],
+)
+def test_the_scheme_is_believed_of_proxies_alone(peer: str, trusted: list[Network], is_believed: bool) -> None:  # noqa: FBT001 - a table
+    host, told = (b"host", b"carryon"), (b"X-Forwarded-Proto", b"https")
+    assert believed((peer, 5000), [host, told], trusted) == ([host, told] if is_believed else [host])
+    assert believed(None, [host, told], trusted) == [host]
 
 
 @pytest.mark.parametrize(

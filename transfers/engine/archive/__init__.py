@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transfers.engine.archive.deflating import DeflatedSource
+from transfers.engine.archive.headers import most_framing_bytes
 from transfers.engine.archive.layout import Layout
 from transfers.engine.archive.members import Member, MemberRange, Method
 from transfers.engine.archive.methods import method_for
@@ -18,4 +19,5 @@ __all__ = [
     "MemberRange",
     "Method",
     "method_for",
+    "most_framing_bytes",
 ]

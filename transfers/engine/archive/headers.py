@@ -139,6 +139,14 @@ def end_records(count: int, directory_offset: int, directory_size: int) -> bytes
     return zip64_end + _ZIP64_LOCATOR.pack(b"PK\6\7", 0, directory_offset + directory_size, 1) + end
 
 
+def most_framing_bytes(count: int, names_bytes: int) -> int:
+    """What `count` members, whose names have so many bytes together, can need in an archive beside their own bytes."""
+    local = _LOCAL.size + (_EXTRA.size + 16) + _TIME.size
+    entry = _ENTRY.size + (_EXTRA.size + 24) + _TIME.size
+    end = _ZIP64_END.size + _ZIP64_LOCATOR.size + _END.size
+    return count * (local + entry) + 2 * names_bytes + end
+
+
 def is_large(member: Member) -> bool:
     """Whether its sizes need Zip64; if one does, a local header must have both there (section 4.5.3)."""
     return member.size >= FULL_32 or member.stored_size >= FULL_32

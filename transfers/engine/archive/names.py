@@ -81,12 +81,17 @@ class EntryNames:
 
 def safe_component(name: str) -> str:
     """The name of a file or folder as every system can have it, with no path in it: 1 to 255 bytes of UTF-8."""
-    name = _FORBIDDEN.sub(_PLACEHOLDER, name).rstrip(". ") or _PLACEHOLDER
-    if _DEVICE.fullmatch(name):
-        name = _PLACEHOLDER + name
-    if _length(name) <= MAX_COMPONENT_BYTES:
-        return name
-    return "".join(_stem_and_suffix(name, MAX_COMPONENT_BYTES)).rstrip(". ")
+    name = _fitting(_FORBIDDEN.sub(_PLACEHOLDER, name))
+    # Only now: a name may be a device's once its end was cut off.
+    return _fitting(_PLACEHOLDER + name) if _DEVICE.fullmatch(name) else name
+
+
+def _fitting(name: str) -> str:
+    """As much of the name as a component has room for, and never nothing; Windows drops blanks and dots at the end."""
+    name = name.rstrip(". ")
+    if _length(name) > MAX_COMPONENT_BYTES:
+        name = "".join(_stem_and_suffix(name, MAX_COMPONENT_BYTES)).rstrip(". ")
+    return name or _PLACEHOLDER
 
 
 def folded(name: str) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +18,21 @@ from django.contrib.auth.models import User
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pytest_django.fixtures import Settings
 
+from config import rates
 from tests import battery
 from tests.integration.transfers.orders import Api, ordered, ready_file, work
+from tests.integration.transfers.rows import at_once, use
 from tests.readers import libarchive_reader, seven_zip
+from transfers.engine.archive import Layout
 from transfers.models import ListItem, ListJob, Order, StoredFile
 from transfers.models.list_job import ListJobState
 from transfers.services import order as orders
 from transfers.services import stored_file as files
 from transfers.services import zip_stream
 from transfers.services.stored_file import ShortFileError
-from transfers.services.zip_stream import LEAST_RANGE_BYTES
+from transfers.services.zip_stream import KEPT_LAYOUTS, LEAST_RANGE_BYTES
 
 pytest_plugins = ["tests.integration.transfers.order_fixtures"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -216,6 +221,21 @@ def test_a_file_that_goes_while_it_is_streamed_breaks_the_answer_off(lister: Use
     assert zip_stream.stream(order=order).layout.count == found.layout.count - 1, "the next one is told without it"
 
 
+@pytest.mark.parametrize("size", [LEAST_RANGE_BYTES, 3 * LEAST_RANGE_BYTES])
+def test_a_file_that_is_written_to_while_it_is_streamed_breaks_the_answer_off(size: int, lister: User) -> None:
+    """Also where the answer ends with it: whoever asks for a range never has it whole with other bytes in it."""
+    file = ready_file(lister, "film.mov", b"a" * size)
+    order = ordered(lister, file)
+    found = zip_stream.stream(order=order)
+    runs = found.runs(range(found.layout.directory_offset))
+    assert isinstance(next(runs), bytes)
+    assert isinstance(next(runs), files.FileRange)
+    Path(file.path).write_bytes(b"b" * size)
+    with pytest.raises(ShortFileError):
+        next(runs)
+    assert zip_stream.stream(order=order).layout.count == 0, "the next one is told without it"
+
+
 def test_a_range_costs_little_however_many_files_there_are(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
     order = ordered(lister, *(ready_file(lister) for _ in range(3)))
     asked: list[Order] = []
@@ -225,6 +245,46 @@ def test_a_range_costs_little_however_many_files_there_are(lister: User, monkeyp
         found = zip_stream.stream(order=order)
         assert b"".join(map(bytes_of, found.runs(range(found.layout.size))))
     assert len(asked) == 1
+
+
+def test_two_first_ones_at_once_have_it_laid_out_once(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    order, _ = some_order(lister)
+    began: list[Order] = []
+    layout_of = zip_stream.layout_of
+
+    def slow(order: Order) -> Layout:
+        began.append(order)
+        time.sleep(0.5)
+        return layout_of(order)
+
+    monkeypatch.setattr(zip_stream, "layout_of", slow)
+    found = at_once([lambda: zip_stream.stream(order=order).layout.validator for _ in range(3)])
+    assert (len(began), len(set(found))) == (1, 1)
+
+
+@pytest.fixture
+def uncounted(lister: User) -> Iterator[None]:
+    """Nothing is counted as the lister's requests, of which a user of another test may have had many."""
+
+    def forget() -> None:
+        rates._redis.ask(lambda client: client.delete(f"carryon:rate:requests:user:{lister.pk}"))
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.mark.usefixtures("uncounted")
+def test_looking_at_all_files_counts_as_a_request(lister: User, client_of_lists: Api, settings: Settings) -> None:
+    """More orders in turn than are kept cost as much each time, also where no byte of them is wanted."""
+    api, turns = client_of_lists, [ordered(lister, ready_file(lister)) for _ in range(KEPT_LAYOUTS + 1)]
+    use(settings, rate_limit_requests=f"{len(turns)}/day")
+    assert [get(api, order, "HEAD").status_code for order in turns] == [200] * len(turns)
+    assert get(api, turns[-1]).status_code == 200, "what is kept costs nothing"
+    refused = get(api, turns[0], "HEAD")
+    assert (refused.status_code, int(refused["Retry-After"]) > 0) == (429, True)
+    made(turns[0])
+    assert get(api, turns[0]).status_code == 200, "nor does what is made"
 
 
 def test_a_made_zip_that_is_gone_is_streamed(lister: User, client_of_lists: Api) -> None:

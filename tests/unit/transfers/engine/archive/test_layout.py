@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.unit.transfers.engine.archive.building import MODIFIED, deflated, pieces, stored, zipped
 from transfers.engine.archive import Layout, Member, MemberRange, Method
-from transfers.engine.archive.headers import FULL_16, FULL_32, directory_entry, local_header
+from transfers.engine.archive.headers import FULL_16, FULL_32, directory_entry, local_header, most_framing_bytes
 
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\"), min_size=1, max_size=30)
 TIMES = st.floats(-(2**40), 2**40) | st.integers(0, 2**32)
@@ -74,6 +74,16 @@ def test_any_range_is_that_of_the_whole(drawn: list[tuple[str, bytes, float, boo
     runs = list(pieces(layout, contents, offset, end))
     assert b"".join(runs) == whole[offset:end]
     assert all(runs), "no run is empty"
+
+
+@given(MEMBERS, st.lists(st.sampled_from([0, MIB, 5 * GIB]), max_size=3))
+def test_the_most_that_is_beside_the_files_is_known_by_their_names(
+    drawn: list[tuple[str, bytes, float, bool]], more: list[int]
+) -> None:
+    members = [*made(drawn), *(of_size(f"/{number}", size) for number, size in enumerate(more))]
+    framing_bytes = Layout.of(members).size - sum(member.stored_size for member in members)
+    most = most_framing_bytes(len(members), sum(len(member.name.encode()) for member in members))
+    assert most - 66 * len(members) - 76 <= framing_bytes <= most, "nor is much more promised"
 
 
 @given(MEMBERS)

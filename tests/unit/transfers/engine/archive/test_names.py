@@ -13,7 +13,14 @@ from transfers.engine.archive import EntryNames
 from transfers.engine.archive.names import safe_component
 
 ODD = st.sampled_from("aAbB./\\ :é\u0301e\u0300ßsSﬁK\u212aİ\u0131\0\x7f\u200b()1.") | st.characters()
-TEXTS = st.text(ODD, max_size=12) | st.sampled_from(["con", "a", "A", "a (1)", "..", "a/b", "x" * 300 + ".txt"])
+LONG = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", ".", "..", "CON", "nul.", "a", "a.", "é"]),
+    st.builds(str.__mul__, st.sampled_from(" .xé"), st.integers(120, 300)),
+    st.text(ODD, max_size=4),
+)
+"""Names of more than a component has room for, most of them, whose cut leaves what only then is wrong."""
+TEXTS = st.text(ODD, max_size=12) | st.sampled_from(["con", "a", "A", "a (1)", "..", "a/b", "x" * 300 + ".txt"]) | LONG
 FILES = st.lists(st.tuples(TEXTS, TEXTS), max_size=25)
 
 
@@ -62,6 +69,9 @@ def key(name: str) -> str:
         ("日" * 100, "日" * 85),
         ("a." + "x" * 300, "a." + "x" * 253),
         ("x" * 254 + " y", "x" * 254),
+        ("." + " " * 253 + "é", "_"),
+        ("CON" + " " * 252 + "é", "_CON"),
+        ("nul." + "x" * 252, "_nul." + "x" * 250),
     ],
 )
 def test_a_safe_component(name: str, safe: str) -> None:
@@ -84,6 +94,7 @@ def test_a_safe_component(name: str, safe: str) -> None:
         ([("/etc/../x//./", "passwd")], ["etc/_/x/passwd"]),
         ([("a/b", "c"), ("a", "b"), ("a/b", "d")], ["a/b/c", "a/b (1)", "a/b/d"]),
         ([("CON/ ", "a")], ["_CON/_/a"]),
+        ([("." + " " * 253 + "é", "x.txt"), ("cat", "." + " " * 253 + "é")], ["_/x.txt", "cat/_"]),
     ],
     ids=str,
 )
@@ -112,6 +123,7 @@ def test_all_are_safe_and_no_two_are_the_same_anywhere(files: list[tuple[str, st
     keys = {key(name) for name in names}
     for name in names:
         components = name.split("/")
+        assert all(0 < len(each.encode()) <= 255 for each in components), "neither absolute nor a folder's name"
         assert all(safe_component(each) == each for each in components), "each is safe by itself, also once numbered"
         above = {key("/".join(components[:depth])) for depth in range(1, len(components))}
         assert not above & keys, "no folder is a file"
