@@ -22,6 +22,7 @@ import yaml
 from config.settings.environment import Environment
 from config.supervisor.solo import NAMES
 from config.supervisor.supervisor import DRAIN_SECONDS
+from tests.compose import MISSING, composes
 from tests.service import REPOSITORY
 
 FILE = REPOSITORY / "docker-compose.yml"
@@ -38,6 +39,7 @@ OURS = {"migrate", "web", "worker", "worker-cpu", "beat", "s3-bucket"}
 """What runs the image whose user the Dockerfile sets."""
 ASKED = re.compile(r"\$\{(\w+):\?[^}]+\}")
 MAKE_SECRETS = REPOSITORY / "deploy" / "make-secrets"
+COMPOSES = composes()
 each = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -169,18 +171,8 @@ def test_another_form_would_be_found(key: str, value: Any) -> None:
     assert faults(composed)
 
 
-def composes() -> list[Sequence[str]]:
-    """The commands of Compose that work here; `config` needs no engine."""
-    found: list[Sequence[str]] = []
-    for command in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(command[0]):
-            ran = subprocess.run([*command, "version"], capture_output=True, check=False)
-            found += [command] if ran.returncode == 0 else []
-    return found
-
-
-@pytest.mark.skipif(not composes(), reason="neither `docker compose` nor `docker-compose` is here to be asked")
-@pytest.mark.parametrize("command", composes(), ids=" ".join)
+@pytest.mark.skipif(not COMPOSES, reason=MISSING)
+@pytest.mark.parametrize("command", COMPOSES.values(), ids=COMPOSES)
 def test_compose_takes_it_with_secrets_and_refuses_without(command: Sequence[str], tmp_path: Path) -> None:
     shutil.copy(FILE, tmp_path)
     asked = [*command, "-f", str(tmp_path / FILE.name), "--project-directory", str(tmp_path)]
