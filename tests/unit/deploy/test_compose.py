@@ -355,6 +355,20 @@ def test_the_docs_name_all_that_use_files() -> None:
     assert set(re.findall(r"`([\w-]+)`", listed[1])) == USE_FILES
 
 
+def test_the_docs_tell_every_variable_with_its_default() -> None:
+    text = "".join(file.read_text() for file in (FILE, *OVERRIDES))
+    found = re.findall(r"(?<!\$)\$\{(\w+)(:-[^}]*)?", text)
+    section = (REPOSITORY / "docs/deploy.md").read_text().partition("## Variables of Compose")[2].partition("\n## ")[0]
+    told = set(re.findall(r"`([A-Z][A-Z0-9_]+(?:=[^`]*)?)`", section))
+    assert told == {name + default.replace(":-", "=", 1) for name, default in found}
+
+
+def test_it_starts_on_a_machine_of_one_processor() -> None:
+    for service in interpolated()["services"].values():
+        assert 0 <= float(service["cpus"]) <= 1
+        assert service["mem_limit"]
+
+
 def test_windows_paths_are_read_as_the_docs_write_them(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     written = re.search(r"`PATH_MAP=([^`]+)`", (REPOSITORY / "docs/deploy.md").read_text())
     assert written is not None
