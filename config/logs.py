@@ -52,6 +52,8 @@ def configure(level: str, form: Format = "text", redaction: Redaction | None = N
     for noisy in (
         *("kombu", "amqp", "asyncio", "django.db.backends", "django.template", "websockets"),
         *("celery.worker.strategy", "celery.app.trace", "celery.beat", "axes"),
+        # And these, at DEBUG, every key, address and header, and what is signed of them.
+        *("boto3", "botocore", "s3transfer"),
     ):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
     # These tell refused requests at WARNING, or quote URLs with their secrets.

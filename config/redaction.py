@@ -21,8 +21,8 @@ MOST_CHARACTERS = 16_384
 LEAST_SECRET = 6
 """Shorter passwords are masked by their form alone; as words they would be everywhere."""
 _KEY = re.compile(
-    r"password|passwd|secret|token|api_?key|access_?key|signature|credential|authorization|cookie"
-    r"|^pid$|^project_?name$|^s3_?key_?path$|^patient",
+    r"password|passwd|secret|token|api[_-]?key|access[_-]?key|signature|credential|authorization|cookie"
+    r"|(?:^|-)(?:pid$|project_?name$|s3_?key_?path$|patient)",
     re.IGNORECASE,
 )
 """What is found in a name whose value is masked."""
@@ -33,9 +33,9 @@ _OWN_KEYS = frozenset(("pid",))
 _RUN = re.compile(r"[^\s'\"<>]{4,}")
 _USER = re.compile(r"(?<=://)[^/]*@")
 _QUERY = re.compile(r"[?#]")
-_NAMED = re.compile(r"""(?<![A-Za-z0-9_])(["']?)(\w{1,64})\1\s{0,3}[=:]\s{0,3}""")
-_VALUE = re.compile(r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|["'][^\n]*|[^\s,;&"'})\]]+""")
-"""In quotes; to the end of the line, where they are not closed; or a word."""
+_NAMED = re.compile(r"""(["']?)(?<![\w-])([\w-]{1,64})\1\s{0,3}[=:]\s{0,3}""")
+_VALUE = re.compile(r"""b?"(?:[^"\\\n]|\\.)*"|b?'(?:[^'\\\n]|\\.)*'|b?["'][^\n]*|[^\s,;&"'})\]]+""")
+"""In quotes, of bytes too; to the end of the line, where they are not closed; or a word."""
 _CREDENTIALS = re.compile(r"\b(bearer|token|basic|negotiate)\s{1,3}[A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE)
 _HEXADECIMAL = re.compile(r"\b[0-9a-f]{64}\b", re.IGNORECASE)
 """Our own tokens, and whatever else has 64 digits."""

@@ -7,16 +7,17 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.debian import unpacked
+
 CONFIGURATION = Path(__file__).resolve().parent.parent / "deploy" / "nginx" / "nginx.conf"
 OWN = Path(sys.prefix) / "nginx"
-"""Where ours is unpacked: nothing is installed, and no server of the system's started."""
+"""Where ours is unpacked."""
 PACKAGES = ("nginx", "nginx-common")
 VARIABLE = "NGINX_PROGRAM"  # not NGINX, which nginx takes for sockets that it inherits
 MISSING = (
@@ -103,23 +104,11 @@ def running_nginx(program: str, folder: Path, *, service: str, data: Path, stati
 
 def main() -> None:
     """Get an nginx where there is none, if Debian's tools are there; say so if not, for its tests are skipped then."""
-    if found_nginx() is None and shutil.which("apt-get") and shutil.which("dpkg"):
+    if found_nginx() is None:
         print("Getting nginx, which some tests need …", flush=True)
-        if not _unpacked() and os.geteuid() == 0:
-            subprocess.run(["apt-get", "--quiet=2", "update"], check=False)
-            _unpacked()
+        unpacked(PACKAGES, OWN)
     if found_nginx() is None:
         print(f"Some tests will be skipped: {MISSING}.", file=sys.stderr)
-
-
-def _unpacked() -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        download = ["apt-get", "--quiet=2", "download", *PACKAGES]
-        if subprocess.run(download, cwd=folder, check=False).returncode:
-            return False
-        for package in Path(folder).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), str(OWN)], check=False)
-    return True
 
 
 def _globals() -> str:

@@ -30,6 +30,7 @@ from config.settings.values import (
     RedisUrl,
     Seconds,
     WebUrl,
+    with_password,
 )
 
 LEAST_KEY_CHARACTERS = 32
@@ -71,7 +72,13 @@ class Environment(BaseSettings):
     )
     web_threads: Count = Field(32, description="HTTP requests at once in the web process.")
 
+    database_password: str = Field(
+        "", description="The password of DATABASE_URL where that one's is empty: postgres://user:@host/name."
+    )
     database_url: DatabaseUrl = Field("", description="PostgreSQL instead of the embedded SQLite.")
+    redis_password: str = Field(
+        "", description="The password of REDIS_URL where that one's is empty: redis://:@host:6379/0."
+    )
     redis_url: RedisUrl = Field("", description="A Redis or Valkey server instead of the embedded one.")
     secret_key: str = Field(
         "", description="Signs sessions and encrypts stored URLs; made and kept in DATA_DIR when unset and embedded."
@@ -246,6 +253,11 @@ class Environment(BaseSettings):
         if isinstance(value, Unreadable):
             raise ValueError(value.why)  # noqa: TRY004 - pydantic collects ValueErrors only
         return value
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _password_from_elsewhere(cls, value: str, info: ValidationInfo) -> str:
+        return with_password(value, info.data.get(f"{str(info.field_name).removesuffix('_url')}_password", ""))
 
     @field_validator("secret_key")
     @classmethod

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 import dj_database_url
 import redis
@@ -91,6 +91,15 @@ def _redis_url(value: str) -> str:
             raise ValueError("names no socket")
         redis.connection.parse_url(value)  # type: ignore[no-untyped-call]
     return value
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with the password where its own is empty (`user:@host`); every other URL as it is."""
+    parts = urlsplit(url)
+    if not password or parts.password != "":
+        return url
+    user, _, place = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{quote(password, safe='')}@{place}"))
 
 
 def _web_url(value: str) -> str:

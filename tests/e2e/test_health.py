@@ -24,9 +24,11 @@ from websockets.sync.client import connect
 
 from config.health.checks import LIMIT_SECONDS
 from tests.e2e.carryon import Carryon, running_carryon
-from tests.e2e.syncs import GROUP, CaseClient, write
+from tests.e2e.syncs import GROUP, REGION, CaseClient, write
 from tests.e2e.uploads import Uploads
 from tests.origin import Behaviour, GeneratedFile, Origin
+from tests.s3 import BUCKET, S3Server, running_rclone
+from tests.s3.server import ACCESS_KEY, SECRET_KEY
 from tests.servers import REPOSITORY, environment_of
 from tests.service import wait_until
 
@@ -46,9 +48,30 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def carryon(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> Iterator[Carryon]:
+def store() -> Iterator[S3Server]:
+    """Where the region `s3` is."""
+    with running_rclone() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def carryon(tmp_path_factory: pytest.TempPathFactory, sources: Path, store: S3Server) -> Iterator[Carryon]:
     """A service of one worker that writes all it can say, as JSON."""
+    folder = tmp_path_factory.mktemp("health")
+    # As a role has them: the token is none that the environment holds.
+    keys = sources / "credentials"
+    keys.write_text(
+        f"[default]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\naws_session_token={CANARY}\n"
+    )
+    regions = {
+        REGION: {"folder": str(folder / "cloud" / REGION)},
+        "s3": {"bucket": BUCKET, "endpoint_url": store.url},
+        "no-bucket": {"bucket": "nobody-made-it", "endpoint_url": store.url},
+    }
     variables = {
+        "AWS_SHARED_CREDENTIALS_FILE": str(keys),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SYNC_REGIONS": json.dumps(regions),
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "DEBUG",
         "SYNC_SOURCE_ROOTS": str(sources),
@@ -57,7 +80,7 @@ def carryon(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> Iterator
         "DOWNLOAD_STALL_SECONDS": "1",
         "METRICS_TOKEN": f"{CANARY}-metrics-token",
     }
-    with running_carryon(tmp_path_factory.mktemp("health"), **variables) as running:
+    with running_carryon(folder, **variables) as running:
         yield running
 
 
@@ -361,6 +384,7 @@ def test_nothing_secret_is_written_whatever_fails(carryon: Carryon, origin: Orig
     auth = {"Authorization": f"Token {carryon.admin.token}"}
     fails_to_fetch(carryon, origin)
     fails_to_sync(carryon, sources)
+    syncs_with_s3(carryon, sources)
     fails_to_upload(carryon)
     for path in (f"/api/cases/{CANARY}", f"/{CANARY}?pid={CANARY}", f"/files/?token={CANARY}", f"/admin/{CANARY}/"):
         requests.get(base + path, headers=auth, timeout=30)
@@ -417,6 +441,19 @@ def fails_to_sync(carryon: Carryon, sources: Path) -> None:
             assert case.wait(job)["state"] in ("failed", "completed_with_failures")
     finally:
         place.unlink()
+
+
+def syncs_with_s3(carryon: Carryon, sources: Path) -> None:
+    """Its client's library would tell keys, addresses, headers and what it signs."""
+    source = sources / f"{CANARY}-s3"
+    write(source, f"{CANARY}.dcm", b"x" * 1000)
+    ends = {}
+    for region in ("s3", "no-bucket"):
+        case = CaseClient(
+            carryon, f"{CANARY}-{region}", carryon.admin.token, f"{CANARY}-pid", region=region, source=source
+        )
+        ends[region] = case.wait(case.ask(up=True).json()["data"]["jobId"])["state"]
+    assert ends == {"s3": "completed", "no-bucket": "failed"}
 
 
 def fails_to_upload(carryon: Carryon) -> None:

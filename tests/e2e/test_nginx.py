@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import requests
 from tests.e2e.carryon import Carryon, running_carryon
 from tests.e2e.client import Client
 from tests.nginx import MISSING, Nginx, checked, found_nginx, rendered, running_nginx
-from tests.origin import Behaviour, GeneratedFile, Origin
+from tests.origin import Behaviour, GeneratedFile, Origin, self_signed
 from tests.service import REPOSITORY
 
 PROGRAM = found_nginx() or ""
@@ -80,6 +81,19 @@ def test_the_configuration_is_one(tmp_path: Path) -> None:
     assert checked(PROGRAM, configuration).returncode == 0
     configuration.write_text(configuration.read_text().replace("client_max_body_size 0;", "client_max_body_size;"))
     assert "client_max_body_size" in checked(PROGRAM, configuration).stderr
+
+
+def test_the_one_for_tls_in_the_docs_is_one(tmp_path: Path) -> None:
+    written = re.search(r"```nginx\n(.*?)```", (REPOSITORY / "docs" / "deploy.md").read_text(), re.DOTALL)
+    assert written is not None
+    certificate = self_signed(tmp_path)
+    text = written[1].replace("listen 443 ssl", "listen 127.0.0.1:8443 ssl")
+    text = re.sub(r"/etc/ssl/\S+\.pem", str(certificate.path), text)
+    text = re.sub(r"/etc/ssl/\S+\.key", str(certificate.key_path), text)
+    configuration = rendered(PROGRAM, tmp_path, 8080, service="http://127.0.0.1:1", data=tmp_path, static=tmp_path)
+    configuration.write_text(configuration.read_text().rstrip().removesuffix("}") + text + "}\n")
+    answer = checked(PROGRAM, configuration)
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_files_are_sent_by_nginx(behind: Carryon, nginx: Nginx, uploaded: str, content: bytes) -> None:

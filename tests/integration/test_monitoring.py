@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from config.metrics import families
+from tests.promtool import MISSING, found_promtool
 from tests.servers import REPOSITORY
 
+PROMTOOL = found_promtool() or ""
 ALERTS = REPOSITORY / "deploy/prometheus/alerts.yml"
 DASHBOARD = REPOSITORY / "deploy/grafana/carryon.json"
 LABELS = {
@@ -92,6 +94,13 @@ def test_every_number_is_explained() -> None:
     ] == []
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here")
-def test_prometheus_itself_takes_the_rules() -> None:
-    subprocess.run(["promtool", "check", "rules", str(ALERTS)], check=True, capture_output=True)
+@pytest.mark.skipif(not PROMTOOL, reason=MISSING)
+def test_prometheus_itself_takes_the_rules(tmp_path: Path) -> None:
+    assert checked(ALERTS).returncode == 0
+    wrong = tmp_path / "alerts.yml"
+    wrong.write_text(ALERTS.read_text().replace("sum(", "summ("))
+    assert "summ" in checked(wrong).stderr
+
+
+def checked(file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROMTOOL, "check", "rules", str(file)], capture_output=True, text=True, check=False)

@@ -167,6 +167,33 @@ def test_a_bad_value_is_told_under_its_name_alone(
     assert "sec" not in lines[0].removeprefix("  LEASE_SECONDS")
 
 
+@pytest.mark.parametrize(
+    ("name", "url", "meant"),
+    [
+        (
+            "DATABASE",
+            "postgres://ann:@db:5432/files?sslmode=require",
+            "postgres://ann:p%2Fw%40d@db:5432/files?sslmode=require",
+        ),
+        ("DATABASE", "postgres://ann@db/files", "postgres://ann@db/files"),
+        ("DATABASE", "postgres://ann:own@db/files", "postgres://ann:own@db/files"),
+        ("DATABASE", "sqlite:////srv/db.sqlite3", "sqlite:////srv/db.sqlite3"),
+        ("REDIS", "redis://:@valkey:6379/0", "redis://:p%2Fw%40d@valkey:6379/0"),
+        ("REDIS", "redis://valkey:6379/0", "redis://valkey:6379/0"),
+        ("REDIS", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("REDIS", "", ""),
+    ],
+)
+def test_an_empty_password_in_an_address_is_the_one_beside_it(
+    name: str, url: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", "k" * 32)
+    monkeypatch.setenv(f"{name}_URL", url)
+    assert getattr(read_environment(), f"{name.lower()}_url") == url
+    monkeypatch.setenv(f"{name}_PASSWORD", "p/w@d")
+    assert getattr(read_environment(), f"{name.lower()}_url") == meant
+
+
 def test_all_faults_are_told_at_once_and_what_is_missing_too(monkeypatch: pytest.MonkeyPatch) -> None:
     faults = {
         "PORT": "x",

@@ -42,6 +42,11 @@ redaction = Redaction(secrets=["the configured key"], roots=[CASES])
         f"Key (pid)=({SECRET}) already exists.",
         f"Failing\nCONTEXT:  row {SECRET}",
         f"cookie: X-Access-Token={SECRET}; a=b",
+        f"{{'X-Amz-Security-Token': b'{SECRET}', 'Host': b'h'}}",
+        f'{{"x-amz-security-token": "{SECRET} x"}}',
+        f"x-amz-security-token:{SECRET}",
+        f"--pid={SECRET} --patient-name={SECRET}",
+        f"b'pid': b\"{SECRET} x\"",
     ],
 )
 def test_secrets_are_found_by_their_form(text: str) -> None:
