@@ -7,11 +7,14 @@ gone is forgotten by itself. By Redis's clock alone; and a process that died on 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
@@ -130,6 +133,8 @@ class Pulse(bootsteps.StartStopStep):
     """When it last ran, on the monotonic clock."""
     threads = 0
     """How many the worker has."""
+    ready_file: Path | None = None
+    """What is as old as the last time that it ran, once it is there, for who asks from outside of the process."""
 
     def start(self, parent: Any) -> None:
         """Begin with each connection to the broker: its end clears all timers."""
@@ -144,14 +149,21 @@ class Pulse(bootsteps.StartStopStep):
     def note(cls) -> None:
         """The loop runs."""
         cls.ran_at = time.monotonic()
+        if cls.ready_file is not None:
+            with suppress(OSError):  # it is made when the worker takes work, and that may be still to come
+                os.utime(cls.ready_file)
 
 
 def _threads() -> dict[str, int]:
     return {"threads": Pulse.threads, "busy": len(state.active_requests)}
 
 
-def announce_worker(kind: str) -> None:
-    """Say that this Celery worker is there, from its first connection until it is told to leave."""
+def announce_worker(kind: str, ready_file: Path | None = None) -> None:
+    """Say that this Celery worker is there, from its first connection until it is told to leave.
+
+    `ready_file`, once somebody has made it, is kept no older than a second or two while the worker's loop runs.
+    """
+    Pulse.ready_file = ready_file
     app.steps["consumer"].add(Pulse)
     announcement = Announcement(
         kind, numbers=_threads, is_well=lambda: 0 < time.monotonic() - Pulse.ran_at < PULSE_SECONDS

@@ -53,6 +53,7 @@ def restore(source: Path) -> None:
         options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
         _run("pg_restore", *options, f"--dbname={_SERVICE}", str(source))
         return
+    connection.close()  # it would go on reading the file that is replaced
     fresh = path.with_name(f"{path.name}.restoring")
     fresh.unlink(missing_ok=True)
     _copy_sqlite(source, fresh)

@@ -51,8 +51,8 @@ class Backup:
         self._places = places.places(self._environment)
         self._without = places.left_out(self._environment, databases.sqlite_path())
         self._earlier, self._known = _earlier(destination)
-        self._failures: list[str] = []
         folder.mkdir(mode=0o700, exist_ok=True)
+        self._failures = manifest.read_failures(folder)
         self._listing = manifest.Listing(folder)
         begun = [entry.size for entry in manifest.entries(folder)]
         self._files, self._bytes = len(begun), sum(begun)
@@ -86,6 +86,7 @@ class Backup:
     def close(self) -> None:
         """Leave it as it is, for another to go on with."""
         self._listing.close()
+        manifest.write_failures(self._folder, self._failures)
 
     def name(self, *, with_key: bool) -> tuple[Path, About]:
         """Make it durable and give it its name: where it lies, and what it is of."""

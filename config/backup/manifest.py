@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from config.backup.copying import sha256_of
+
 FORMAT = 1
 _ABOUT = "backup.json"
 _FILES = "files.jsonl"
+_FAILURES = "failures.json"
 
 
 class NoBackupError(ValueError):
@@ -62,8 +65,9 @@ class About:
 
 
 def write_about(folder: Path, about: About) -> None:
-    """Write what the backup is of."""
+    """Write what the backup is of, its failures included."""
     (folder / _ABOUT).write_text(json.dumps(asdict(about), indent=2) + "\n")
+    (folder / _FAILURES).unlink(missing_ok=True)
 
 
 def read_about(folder: Path) -> About:
@@ -75,6 +79,23 @@ def read_about(folder: Path) -> About:
     if told.get("format") != FORMAT:
         raise NoBackupError(f"{folder} is a backup of another format ({told.get('format')}, known is {FORMAT}).")
     return About(**told)
+
+
+def about_sha256(folder: Path) -> str:
+    """What tells this backup from all others, wherever it lies."""
+    return sha256_of(folder / _ABOUT)
+
+
+def write_failures(folder: Path, failures: list[str]) -> None:
+    """Keep what could not be read so far for who goes on."""
+    (folder / _FAILURES).write_text(json.dumps(failures))
+
+
+def read_failures(folder: Path) -> list[str]:
+    """What whoever began the backup could not read; nothing where it is only now begun."""
+    kept = folder / _FAILURES
+    failures: list[str] = json.loads(kept.read_text()) if kept.exists() else []
+    return failures
 
 
 class Listing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from transfers.models import StoredFile
 from transfers.storage.choice import SCHEME
 
 SHOWN = 10
+_FILES_ARE_THERE = "the files are there, the database comes next"
 
 
 class RefusedError(Exception):
@@ -85,9 +85,11 @@ class Restore:
         outcome = Outcome(failures=self.about.failures)
         data = self._environment.data_dir
         data.chmod(data.stat().st_mode & 0o750)  # it may have been made by this very start, for everybody to read
-        self._marker.write_text(f"{self._folder}\n")
+        if not self._files_are_there():
+            self._mark("the files come first")
         if self.about.key_included:
-            _place_key(self._folder / places.KEY, self._key)
+            # One that is there was made by this very start, and has encrypted nothing.
+            _replace(self._key, (self._folder / places.KEY).read_bytes())
         folders: set[Path] = set()
         for entry in manifest.entries(self._folder):
             self._bring(entry, outcome)
@@ -96,11 +98,13 @@ class Restore:
                 self._count(outcome, entry)
         for folder in folders:
             sync(folder)
+        self._mark(_FILES_ARE_THERE)
         return outcome
 
     def database(self) -> None:
-        """Bring the database."""
-        databases.restore(self._dump)
+        """Bring the database, which comes at once or not at all, unless an interrupted restore has."""
+        if databases.is_empty():
+            databases.restore(self._dump)
 
     def end(self, outcome: Outcome) -> None:
         """Hold the rows against the files, and let the service start."""
@@ -114,7 +118,7 @@ class Restore:
         yield from self._wrong_version()
         if not database_follows and not self._dump.is_file():
             yield f"{self._folder} has no {self._dump.name}."
-        if not databases.is_empty():
+        if not databases.is_empty() and not self._files_are_there():
             yield "The database is not empty: restore into a new one. Nothing is ever overwritten."
         if found := self._in_the_way():
             told = "\n".join(f"  {path}" for path in found[:SHOWN])
@@ -168,6 +172,17 @@ class Restore:
             kept = manifest.path_in(self._folder, entry)
             if not kept.is_file() or kept.stat().st_size != entry.size:
                 yield kept
+
+    # How far it is
+
+    def _mark(self, step: str) -> None:
+        """Note durably which backup is being restored, and how far that is; the service does not start meanwhile."""
+        _replace(self._marker, f"{self._folder}\n{manifest.about_sha256(self._folder)}\n{step}\n".encode())
+
+    def _files_are_there(self) -> bool:
+        """Whether an earlier restore of this very backup got as far as the database, which was empty until then."""
+        told = self._marker.read_text().splitlines() if self._marker.exists() else []
+        return told[1:] == [manifest.about_sha256(self._folder), _FILES_ARE_THERE]
 
     # What is brought
 
@@ -238,11 +253,12 @@ def _bind(journal: Path, part: Path) -> None:
     os.utime(journal, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _place_key(kept: Path, key: Path) -> None:
-    """Put the key in its place; one that is there was made by this very start, and has encrypted nothing."""
-    fresh = key.with_name(f"{key.name}.restoring")
-    shutil.copy2(kept, fresh)
-    fresh.chmod(0o600)
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole and durably, or not at all, in place of what is there; nobody else may read it."""
+    fresh = path.with_name(f"{path.name}.restoring")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_bytes(content)
     sync(fresh)
-    fresh.replace(key)
-    sync(key.parent)  # what it has encrypted must never outlast it
+    fresh.replace(path)
+    sync(path.parent)

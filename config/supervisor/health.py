@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 ANSWER_SECONDS = 5
+WORKER_SECONDS = 15
+"""A worker's loop touches its file every second, while it has its connection to the broker."""
 BEAT_SECONDS = 600
 """Beat writes its schedule every 180 s (`beat_sync_every` of Celery), and whenever it starts."""
 
@@ -27,14 +29,19 @@ def web() -> bool:
 
 
 def worker() -> bool:
-    """Whether the worker has been connected and has taken work since it was started."""
-    return any(run_folder().glob("worker-*.ready"))
+    """Whether the worker takes work: it is connected, and its loop runs."""
+    return written_lately("worker-*.ready", WORKER_SECONDS)
 
 
 def beat() -> bool:
     """Whether beat has written its schedule lately."""
-    written = [path.stat().st_mtime for path in run_folder().glob("beat-schedule*")]
-    return bool(written) and time.time() - max(written) < BEAT_SECONDS
+    return written_lately("beat-schedule*", BEAT_SECONDS)
+
+
+def written_lately(pattern: str, seconds: float) -> bool:
+    """Whether one of these files in the run folder was written to in the last so many seconds."""
+    written = [path.stat().st_mtime for path in run_folder().glob(pattern)]
+    return bool(written) and time.time() - max(written) < seconds
 
 
 def run_folder() -> Path:

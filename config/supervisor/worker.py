@@ -12,12 +12,14 @@ from config import presence
 from config.supervisor import gate
 from config.supervisor.run_folder import KIND_VARIABLE, READY_FILE_VARIABLE
 
+READY_FILE = Path(os.environ[READY_FILE_VARIABLE])
+
 
 @worker_ready.connect
 def announce(**_: Any) -> None:
-    """Touch the file that the supervisor waits for: the worker is connected and takes work."""
-    Path(os.environ[READY_FILE_VARIABLE]).touch()
+    """Make the file that the supervisor waits for: the worker is connected and takes work."""
+    READY_FILE.touch()
 
 
 gate.wait_until_open()
-presence.announce_worker(os.environ[KIND_VARIABLE])
+presence.announce_worker(os.environ[KIND_VARIABLE], READY_FILE)

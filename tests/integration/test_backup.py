@@ -9,19 +9,16 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.postgres import find_programs, running_postgres
 from tests.servers import environment_of, manage
 from tests.service import REPOSITORY
 from tests.unit.transfers.engine.local.building import begun, half_built, sizes
 
-KEY = "a key of forty characters, for tests only"
 FILMS = {f"film{number}": bytes([number + 1]) * 60_000_000 for number in range(5)}
 """Large enough to be killed in their midst."""
 ADD = """
@@ -240,77 +237,42 @@ def test_a_killed_restore_goes_on_and_nothing_starts_before(place: Place) -> Non
     assert place.run("prepare").returncode == 0
 
 
+KILLED = """
+import os, signal, sys, django
+django.setup()
+from django.core.management import call_command
+from config.backup import databases, restoring
+{where} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+call_command("restore", sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("where", ["databases.restore", "restoring.compare"])
+def test_a_restore_killed_before_or_after_the_database_goes_on(place: Place, where: str) -> None:
+    path, damaged = place.add(film=b"film", damaged=b"damaged")
+    other, backup = place.back_up(), place.back_up()
+    (backup / "files/data/files/1/damaged").write_bytes(b"DAMAGED")
+    place.wreck()
+    place.data_dir.mkdir()
+    (place.data_dir / "carryon.sqlite3").touch()  # as a command of ours leaves it that came too early
+    command = [sys.executable, "-c", KILLED.format(where=where), str(backup)]
+    killed = subprocess.run(command, env=environment_of(place.data_dir, {}), cwd=REPOSITORY, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    if where == "restoring.compare":
+        refused = place.run("restore", str(other))
+        assert (refused.returncode, "not empty" in refused.stderr) == (1, True), refused.stderr
+    refused = place.run("prepare")
+    assert (refused.returncode, "not restored to its end" in refused.stderr) == (1, True), refused.stderr
+    again = place.run("restore", str(backup))
+    assert again.returncode == 3, again.stdout + again.stderr
+    assert f"damaged in the backup  {damaged}" in again.stdout  # as if nothing had been in between
+    assert path.read_bytes() == b"film"
+    assert not list(place.data_dir.rglob("*restoring"))
+    assert place.run("prepare").returncode == 0
+
+
 def wait_for_films(folder: Path) -> None:
     deadline = time.monotonic() + 60
     while not list(folder.rglob("film1*")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-@pytest.fixture
-def on_postgres(tmp_path: Path) -> Iterator[Place]:
-    with running_postgres() as url:
-        path = f"{find_programs()}{os.pathsep}{os.environ['PATH']}"
-        made = Place(tmp_path / "data", tmp_path / "backups", {"DATABASE_URL": url, "SECRET_KEY": KEY, "PATH": path})
-        made.data_dir.mkdir()
-        manage(made.data_dir, "migrate", "--verbosity", "0", **made.variables)
-        yield made
-
-
-def test_the_steps_that_deploy_backup_takes_on_postgresql(on_postgres: Place, tmp_path: Path) -> None:
-    """Compose itself needs an engine; what the scripts have it do is done here, by programs of their names."""
-    (path,) = on_postgres.add(film=b"film")
-    database = on_postgres.variables["DATABASE_URL"]
-    compose = tmp_path / "compose"
-    compose.write_text(COMPOSE.format(python=sys.executable, database=database, repository=REPOSITORY))
-    compose.chmod(0o755)
-    environment = environment_of(on_postgres.data_dir, {**on_postgres.variables, "COMPOSE": str(compose)})
-
-    def ran(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-
-    done = ran(str(REPOSITORY / "deploy" / "backup"), str(on_postgres.backups), "--keep", "3")
-    assert done.returncode == 0, done.stderr
-    (backup,) = on_postgres.whole()
-    assert (backup / "database.dump").read_bytes()[:5] == b"PGDMP"
-    path.unlink()
-    refused = ran(str(REPOSITORY / "deploy" / "restore"), str(backup))
-    assert (refused.returncode, "not empty" in refused.stderr) == (1, True), refused.stderr
-    ran("psql", "--quiet", f"--dbname={database}", "--command=DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    restored = ran(str(REPOSITORY / "deploy" / "restore"), str(backup))
-    assert (restored.returncode, "All is there." in restored.stdout) == (0, True), restored.stdout + restored.stderr
-    assert path.read_bytes() == b"film"
-    failing = environment | {"FAIL": "pg_dump"}
-    failed = subprocess.run(
-        [REPOSITORY / "deploy" / "backup", on_postgres.backups], env=failing, capture_output=True, check=False
-    )
-    assert failed.returncode == 1
-    assert on_postgres.whole() == [backup]
-
-
-COMPOSE = """#!/bin/sh
-# What `docker compose` would do for deploy/backup and deploy/restore, without containers.
-case "$1 $2" in
-"exec -T")
-    program=$4; shift 4
-    [ "$program" = "${{FAIL:-}}" ] && exit 1
-    [ "$program" = pg_isready ] && exit 0
-    # -U carryon, -d carryon and the database's name are the container's.
-    for word; do
-        shift
-        case $word in -U | -d | carryon) ;; *) set -- "$@" "$word" ;; esac
-    done
-    exec "$program" --dbname="{database}" "$@" ;;
-"run --rm")
-    while [ "$1" != worker ]; do [ "$1" = -v ] && volume=$2; shift; done
-    shift
-    folder=${{volume%%:*}}
-    for word; do
-        shift
-        case $word in /backup*) word=$folder${{word#/backup}} ;; esac
-        set -- "$@" "$word"
-    done
-    cd {repository} && exec {python} "$@" ;;
-*) exit 0 ;;
-esac
-"""

@@ -14,8 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 import requests
 
+from config.redis import embedded_socket
+from config.supervisor.health import WORKER_SECONDS
 from tests.servers import REPOSITORY, embedded_broker, environment_of
 from tests.service import wait_until
 
@@ -79,6 +82,44 @@ def test_a_process_works_alone_and_leaves_when_told(name: str, variables: dict[s
         assert time.monotonic() - began < STOP_SECONDS
     if name == "web":
         assert not is_healthy(name, variables)
+
+
+@contextmanager
+def hanging(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """The process stands still during the block."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def without_broker(data_dir: Path) -> Iterator[None]:
+    """Connections to the broker are cut, and nobody reaches it during the block."""
+    listening = embedded_socket(data_dir / "run")
+    away = listening.with_suffix(".away")
+    with redis.Redis(unix_socket_path=str(listening)) as client:
+        client.ping()
+        listening.rename(away)
+        try:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            yield
+        finally:
+            away.rename(listening)
+
+
+@pytest.mark.parametrize("name", ["worker", "worker-cpu"])
+def test_a_worker_is_healthy_only_while_its_loop_runs_and_has_its_broker(
+    name: str, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    with running(name, variables) as process:
+        for ill in (hanging(process), without_broker(tmp_path)):
+            with ill:
+                [ready] = (tmp_path / "run").glob("worker-*.ready")
+                os.utime(ready, (time.time() - WORKER_SECONDS + 2,) * 2)  # most of the wait is over
+                wait_until(lambda: not is_healthy(name, variables), WORKER_SECONDS + 15)
+            wait_until(lambda: is_healthy(name, variables), START_SECONDS)
 
 
 def test_beat_that_no_longer_writes_its_schedule_is_not_healthy(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def _begin(destination: Path, counter: Counter) -> Path:
     backup.close()
     for failure in backup.failures:
         counter.say(f"not copied  {failure}")
+    (folder / databases.file_name()).touch(mode=0o600)  # ours to read, whoever writes into it
     return folder
 
 

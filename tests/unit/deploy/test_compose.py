@@ -101,6 +101,12 @@ def test_a_worker_has_the_time_to_drain_and_all_run_the_supervisors_programs() -
     assert commands == set(NAMES)
 
 
+@pytest.mark.parametrize("told_in", ["deploy/restore", "docs/upgrade.md"])
+def test_whatever_works_is_stopped_before_its_database_is_replaced(told_in: str) -> None:
+    [stopped] = re.findall(r"compose stop (nginx [\w -]+)", (REPOSITORY / told_in).read_text())
+    assert set(stopped.split()) == OURS - ONE_SHOT | {"nginx"}
+
+
 def test_what_it_sets_are_settings_or_others_secrets_taken_away() -> None:
     for name, value in COMPOSED["x-service"]["environment"].items():
         assert name.lower() in Environment.model_fields or value == ""

@@ -9,9 +9,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from pytest_django import Settings
 
-from config.backup import manifest
+from config.backup import databases, making, manifest
 from config.backup.making import Backup
 from config.settings.environment import read_environment
 from transfers.engine.local import LocalCollection
@@ -90,6 +91,30 @@ def test_parts_that_are_replaced_all_the_time(tmp_path: Path, uploads: Path) -> 
     listed = {Path(entry.path).name for entry in manifest.entries(folder.parents[4])}
     assert {"journal", "data"} <= listed
     assert not any(name.endswith(".lock") for name in listed)
+
+
+@pytest.mark.django_db
+def test_what_the_first_of_two_steps_could_not_take_is_told_by_the_second(
+    tmp_path: Path, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LocalCollection(uploads / "9", STRIDE, tmp_path / "film.mov").begin(None)
+    monkeypatch.setattr(making, "TRY_SECONDS", 0)
+    monkeypatch.setattr(Backup, "_still_stands", lambda *_: False)
+    destination = tmp_path / "backups"
+    told = io.StringIO()
+    call_command("backup", destination, begin=True, stdout=told)
+    begun = Path(told.getvalue().strip())
+    dump = begun / databases.file_name()
+    assert dump.stat().st_mode & 0o777 == 0o600
+    dump.write_bytes(b"PGDMP")
+    with pytest.raises(SystemExit) as ended:
+        call_command("backup", destination, finish=begun, stdout=told)
+    assert ended.value.code == 3
+    named = Path(told.getvalue().splitlines()[-1])
+    (failure,) = manifest.read_about(named).failures
+    assert failure in told.getvalue()
+    assert str(uploads / "9") in failure
+    assert not (named / "failures.json").exists()
 
 
 def test_the_numbers_in_a_piece_of_a_journal(tmp_path: Path, uploads: Path) -> None:
