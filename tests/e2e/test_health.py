@@ -163,6 +163,13 @@ def test_a_killed_worker_is_missed_at_once_and_is_back_with_the_supervisors_next
     wait_until_down(carryon, "workers")
 
 
+def test_a_killed_worker_for_zips_is_missed(carryon: Carryon) -> None:
+    carryon.kill("worker-cpu")
+
+    wait_until_down(carryon, "workers_cpu")
+    assert "workers" not in down(carryon)[1]
+
+
 def test_a_killed_beat_is_missed(carryon: Carryon) -> None:
     carryon.kill("beat")
 
