@@ -33,7 +33,7 @@ help: ## Print this list
 run: $(VENV)/.base ## Start the service: http://127.0.0.1:8008, data in ./data; Ctrl-C stops it
 	@exec $(BIN)/python -m config.supervisor $(OPTIONS)
 
-test: $(VENV)/.browser $(VENV)/.nginx $(VENV)/.compose $(VENV)/.promtool ## Run all tests on SQLite, and those that use the database on PostgreSQL too
+test: $(VENV)/.browser $(VENV)/.nginx $(VENV)/.compose $(VENV)/.promtool $(VENV)/.bsdtar ## Run all tests on SQLite, and those that use the database on PostgreSQL too
 	@code=0; \
 	$(PYTEST) --postgres -m database || $(ALONE) --postgres -m database || code=1; \
 	$(PYTEST) || $(ALONE) || code=1; \
@@ -120,6 +120,10 @@ $(VENV)/.compose: $(VENV)/.dev
 
 $(VENV)/.promtool: $(VENV)/.dev
 	@$(BIN)/python -m tests.promtool
+	@touch $@
+
+$(VENV)/.bsdtar: $(VENV)/.dev
+	@$(BIN)/python -m tests.bsdtar
 	@touch $@
 
 $(VENV)/lock/.uv: $(VENV)/pyvenv.cfg Makefile

@@ -139,6 +139,7 @@ def _read(answer: Any, method: str, limit: int) -> bytes:
     if len(content) > limit:
         answer.raw.close()
     elif method != "HEAD" and told.isdecimal() and int(told) != len(content):
+        answer.raw.close()  # or the broken connection stays open until it is collected as garbage
         raise http.client.IncompleteRead(content)
     return content
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bsdtar import bsdtar
 from tests.readers import libarchive_reader, seven_zip
 from tests.unit.transfers.engine.archive.building import FilesOnDisk, build, stored
 from transfers.engine.archive import Layout, Member, MemberRange, Method
@@ -55,7 +56,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path.unlink()
 
 
-READERS = {"7-Zip": (seven_zip(), "t"), "Info-ZIP": ("unzip", "-tq"), "libarchive": libarchive_reader()}
+READERS = {
+    "7-Zip": (seven_zip(), "t"),
+    "Info-ZIP": ("unzip", "-tq"),
+    "libarchive": libarchive_reader(),
+    "bsdtar": (*bsdtar(), "-tf"),
+}
 
 
 @pytest.mark.parametrize("command", READERS.values(), ids=READERS)

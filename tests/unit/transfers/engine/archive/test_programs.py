@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bsdtar import bsdtar
 from tests.readers import libarchive_reader, seven_zip
 from tests.unit.transfers.engine.archive.building import deflated, pieces, stored, zipped
 from transfers.engine.archive import EntryNames, Layout
@@ -18,7 +19,7 @@ PROGRAMS = {
     "Info-ZIP": (("unzip", "-tq", "{}"), ("unzip", "-tq", "{}")),
     "7-Zip": ((seven_zip(), "t", "{}"), (seven_zip(), "t", "{}")),
     "libarchive": ((*libarchive_reader(), "{}"), (*libarchive_reader(), "{}")),
-    "bsdtar": (("bsdtar", "-xOf", "{}"), ("bsdtar", "-tf", "{}")),
+    "bsdtar": ((*bsdtar(), "-xOf", "{}"), (*bsdtar(), "-tf", "{}")),
     "Java": (("jar", "xf", "{}"), ("jar", "tf", "{}")),
 }
 """How each reads all of an archive, and one with very many members."""
