@@ -12,8 +12,8 @@ from pathlib import Path
 ANSWER_SECONDS = 5
 WORKER_SECONDS = 15
 """A worker's loop touches its file every second, while it has its connection to the broker."""
-BEAT_SECONDS = 600
-"""Beat writes its schedule every 180 s (`beat_sync_every` of Celery), and whenever it starts."""
+BEAT_SECONDS = 300
+"""Beat looks for work every few seconds, but for the time that it takes to tidy up."""
 
 
 def web() -> bool:
@@ -34,8 +34,8 @@ def worker() -> bool:
 
 
 def beat() -> bool:
-    """Whether beat has written its schedule lately."""
-    return written_lately("beat-schedule*", BEAT_SECONDS)
+    """Whether beat has rung, heard it through the broker, and done what was to be done, lately."""
+    return written_lately("beat.ready", BEAT_SECONDS)
 
 
 def written_lately(pattern: str, seconds: float) -> bool:

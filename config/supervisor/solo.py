@@ -58,6 +58,7 @@ def _program(name: str, environment: Environment, opened: ExitStack) -> Program:
             folder.forget(programs.WORKER_CPU)
             return programs.worker_cpu(environment, folder, inherited)
         case "beat":
+            folder.forget(name)
             return programs.beat(folder, inherited)
         case _:
             return Program(name, [sys.executable, "-m", "django", "prepare"], inherited)

@@ -122,13 +122,13 @@ def test_a_worker_is_healthy_only_while_its_loop_runs_and_has_its_broker(
             wait_until(lambda: is_healthy(name, variables), START_SECONDS)
 
 
-def test_beat_that_no_longer_writes_its_schedule_is_not_healthy(tmp_path: Path) -> None:
+def test_beat_that_no_longer_does_anything_is_not_healthy(tmp_path: Path) -> None:
     variables = {"DATA_DIR": str(tmp_path)}
-    schedule = tmp_path / "run" / "beat-schedule"
-    schedule.parent.mkdir()
-    schedule.touch()
+    note = tmp_path / "run" / "beat.ready"
+    note.parent.mkdir()
+    note.touch()
     assert is_healthy("beat", variables)
-    os.utime(schedule, (time.time() - 700,) * 2)
+    os.utime(note, (time.time() - 400,) * 2)
     assert not is_healthy("beat", variables)
 
 
