@@ -2,13 +2,13 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= 2
+JOBS ?= 3
 OPTIONS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 MANAGE := $(BIN)/python manage.py
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 # Many tests keep real processes to real times: what fails beside others is tried once more alone, and only that counts.
 ALONE := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 # Commands that load the settings without running the service leave ./data alone.
@@ -26,7 +26,7 @@ LOCK := $(VENV)/lock/bin/uv pip compile --quiet --generate-hashes --no-emit-inde
 help: ## Print this list
 	@echo "Commands (make NAME):"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: PYTHON=python3.12 (what .venv is made of, 3.11 or newer), JOBS=2 (tests at once);"
+	@echo "Variables: PYTHON=python3.12 (what .venv is made of, 3.11 or newer), JOBS=3 (tests at once);"
 	@echo "           OPTIONS=--try (\`make run\` stops again as soon as everything works);"
 	@echo "           HOST, PORT, DATA_DIR, WORKERS and all others of the service for \`make run\`."
 

@@ -137,9 +137,10 @@ class Containers:
 
 @contextmanager
 def containers(url: str, token: str, compose: str) -> Iterator[Containers]:
-    """The compose project of this folder, scaled to one worker, with an origin beside it."""
+    """The compose project of this folder, scaled to one worker while it lasts, with an origin beside it."""
     fleet = Containers(Client(url.rstrip("/"), token), compose)
-    worker = fleet.workers()[0]
+    found = fleet.workers()
+    worker = found[0]
     network = next(name for name in _inspected(worker)["NetworkSettings"]["Networks"] if name.endswith("_front"))
     mount = f"{ROOT / 'tests'}:/app/tests:ro"
     options = ["--rm", "--detach", "--name", ORIGIN, "--network", network, "--volume", mount, "--entrypoint", "python"]
@@ -150,6 +151,7 @@ def containers(url: str, token: str, compose: str) -> Iterator[Containers]:
         yield fleet
     finally:
         _run([*_DOCKER, "rm", "--force", ORIGIN])
+        fleet.scale_to(len(found))
 
 
 def _inspected(container: str) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from tests.postgres import running_postgres
 
 _IN_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_user"}
+_FIRST = ("tests/e2e/", "tests/browser/", "tests/unit/transfers/engine/")
+"""Where tests keep real processes: modules of minutes, the last of which would be waited for if they came late."""
 _OPERATORS_VARIABLES = (
     *("HOST", "PORT", "WORKERS", "WORKER_THREADS", "WEB_THREADS", "DATABASE_URL", "REDIS_URL"),
     *("SECRET_KEY", "SECRET_KEY_FALLBACKS"),
@@ -96,11 +98,16 @@ def pytest_xdist_setupnodes() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses the database, so that it can be run again on the other one; leave long tests to `test-long`."""
+    items.sort(key=_turn)
     for item in items:
         if _uses_database(item):
             item.add_marker("database")
         if item.get_closest_marker("long") and not battery.LONG:
             item.add_marker(pytest.mark.skip(reason="left to make test-long"))
+
+
+def _turn(item: pytest.Item) -> int:
+    return next((turn for turn, folder in enumerate(_FIRST) if item.nodeid.startswith(folder)), len(_FIRST))
 
 
 def _uses_database(item: pytest.Item) -> bool:

@@ -17,7 +17,7 @@ def main() -> int:
     if found_chromium() is None and shutil.which("apt-get") and os.geteuid() == 0:
         print("Installing Chromium, which the tests of the pages need …", flush=True)
         _apt_get("update")
-        _apt_get("install", "--yes", "--no-install-recommends", "chromium")
+        _apt_get("install", "--yes", "--no-install-recommends", "chromium-headless-shell")
     if found_chromium() is None:
         print(MISSING, file=sys.stderr)
         return 1

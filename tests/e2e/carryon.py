@@ -19,7 +19,7 @@ from config.supervisor import programs
 from config.supervisor.child import tethered
 from config.supervisor.run_folder import RunFolder
 from tests.e2e.client import Client
-from tests.servers import environment_of, manage
+from tests.servers import environment_of, manage, migrated
 from tests.service import REPOSITORY, Service, running_service, wait_until
 
 BACK_SECONDS = 30
@@ -156,6 +156,8 @@ def running_carryon(data_dir: Path, *, token: str | None = None, **variables: st
     `token` is the first user's, where it is not the first start. A service that ends by itself fails the test.
     """
     chosen = {"FETCH_ALLOW": "127.0.0.1,localhost", "DATABASE_URL": "", "REDIS_URL": "", **variables}
+    if not chosen["DATABASE_URL"]:
+        migrated(data_dir)
     with running_service(data_dir, **chosen) as service:
         service.wait_until_ready()
         yield Carryon(service, chosen, token)

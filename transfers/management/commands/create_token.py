@@ -29,6 +29,7 @@ class Command(BaseCommand):
         "The token is printed alone on the last line, once; the database keeps only its hash. "
         "A user may have any number of tokens; revoke them in the admin."
     )
+    requires_system_checks = []  # loading all views for them would double its time
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare what can be asked for."""
