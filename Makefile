@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 MANAGE := $(BIN)/python manage.py
 # Collecting takes 9 s a process with byte code kept, and 22 s where the environment says that none be written.
-KEPT := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode
+KEPT := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX="$(abspath $(VENV))/bytecode"
 PYTEST := $(KEPT) $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 # Many tests keep real processes to real times: what fails beside others is tried once more alone, and only that counts.
 ALONE := $(KEPT) $(BIN)/python -m pytest --last-failed --last-failed-no-failures none

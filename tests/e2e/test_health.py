@@ -355,7 +355,7 @@ def test_every_line_is_json_and_names_its_program(carryon: Carryon) -> None:
     ready = carryon.service.output.index("Carryon is ready")
     told = carryon.service.output[:ready].splitlines()
 
-    assert {json.loads(line)["program"] for line in told if line} >= {"prepare", "web", "worker-1"}
+    assert {json.loads(line)["program"] for line in told if line} >= {"broker", "web", "worker-1"}
 
 
 def test_one_id_leads_from_the_request_to_the_workers_lines(carryon: Carryon, origin: Origin) -> None:

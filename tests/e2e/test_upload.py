@@ -322,7 +322,7 @@ def test_ending_it_while_a_part_comes_in(ann: Uploads, files: Path) -> None:
         ann.state(upload).problem(404, "no_such_upload")
         wire.send(request[2 * MIB :])
         wire.answer().problem(404, "no_such_upload")
-    assert not folder_of(files, upload).exists()
+    wait_until(lambda: not folder_of(files, upload).exists(), 10)
 
 
 def test_completing_it_while_a_part_comes_in(ann: Uploads, files: Path) -> None:

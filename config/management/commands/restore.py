@@ -56,7 +56,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except (databases.DatabaseError, OSError, Error) as error:
             raise CommandError(f"Not restored: {error}") from error
-        self._tell(outcome)
+        self._tell(outcome, counted=not database_is_there)
         if not outcome.is_whole:
             sys.exit(INCOMPLETE)
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             restore.end(outcome)
         return outcome
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, outcome: Outcome, *, counted: bool) -> None:
         lists = {
             "damaged in the backup": outcome.damaged,
             "missing": outcome.missing,
@@ -83,4 +83,4 @@ class Command(BaseCommand):
         if outcome.in_s3:
             self.stdout.write(f"{outcome.in_s3} files lie in S3, which was not asked for them.")
         ended = "All is there." if outcome.is_whole else "Done, but for what is listed above."
-        self.stdout.write(f"{outcome.files} files, {amount(outcome.bytes)}. {ended}")
+        self.stdout.write(f"{outcome.files} files, {amount(outcome.bytes)}. {ended}" if counted else ended)
