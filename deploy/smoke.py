@@ -17,6 +17,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -188,10 +189,10 @@ def main() -> int:
     """Walk, and tell by the exit code whether all of it worked."""
     options = _options()
     with ExitStack() as opened:
-        running = opened.enter_context(_fleet(options, opened))
         try:
+            running = opened.enter_context(_fleet(options, opened))
             Smoke(running, running.client.base).run()
-        except (FailedError, AssertionError, OSError, ValueError, KeyError) as failed:
+        except (FailedError, AssertionError, LookupError, OSError, ValueError, subprocess.CalledProcessError) as failed:
             print(f"It does not work: {type(failed).__name__}: {failed}", file=sys.stderr)
             return 1
     print("All of it works.")

@@ -13,6 +13,7 @@ KINDS = {
     "download": ("Fetched from sources", "admin:transfers_download_changelist"),
     "upload": ("Received in uploads", "admin:transfers_upload_changelist"),
     "sync": ("Moved by case syncs", "admin:sync_job_changelist"),
+    "zip": ("Put into zips", "admin:transfers_order_changelist"),
     "sent": ("Sent to clients", "admin:transfers_storedfile_changelist"),
 }
 """What each is called, and the list of what it moved."""

@@ -44,7 +44,8 @@ def roots() -> dict[str, Path]:
     """Every folder that the service writes to, by a name that tells nothing of where it lies."""
     environment = settings.ENVIRONMENT
     found = {"data": environment.data_dir, "downloads": environment.download_root, "cases": environment.sync_save_path}
-    return found | ({"files": environment.files_root} if environment.storage == "local" else {})
+    clouds = {f"region-{name}": cloud.folder for name, cloud in environment.sync_regions.items() if cloud.folder}
+    return found | clouds | ({"files": environment.files_root} if environment.storage == "local" else {})
 
 
 def probes() -> list[Probe[Any]]:

@@ -136,7 +136,7 @@ class Environment(BaseSettings):
     heartbeat_seconds: Seconds = Field(
         0.5, description="How often a worker renews its lease and looks for a wish to stop."
     )
-    reap_seconds: Seconds = Field(3, description="How often work without a worker is looked for.")
+    reap_seconds: Seconds = Field(3, le=120, description="How often work without a worker is looked for.")
     slice_seconds: Seconds = Field(180, description="How long one transfer may keep a thread that others wait for.")
 
     fetch_allow: HostsAndNetworks = Field(

@@ -16,7 +16,7 @@ NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chro
 """The first is the same without the parts that draw windows, which cost a quarter of the tests' processor time."""
 MISSING = (
     f"These tests need Chromium or Chrome, and none of {', '.join(NAMES)} is on the PATH. Install one "
-    f"(Debian, Ubuntu: `apt-get install chromium-headless-shell`), or name it: {VARIABLE}=/path/to/its/executable."
+    f"(Debian: `apt-get install chromium-headless-shell`), or name it: {VARIABLE}=/path/to/its/executable."
 )
 PHONE: ViewportSize = {"width": 375, "height": 740}
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}

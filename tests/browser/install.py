@@ -17,7 +17,9 @@ def main() -> int:
     if found_chromium() is None and shutil.which("apt-get") and os.geteuid() == 0:
         print("Installing Chromium, which the tests of the pages need …", flush=True)
         _apt_get("update")
-        _apt_get("install", "--yes", "--no-install-recommends", "chromium-headless-shell")
+        for package in ("chromium-headless-shell", "chromium"):  # not every Debian has the first
+            if found_chromium() is None:
+                _apt_get("install", "--yes", "--no-install-recommends", package)
     if found_chromium() is None:
         print(MISSING, file=sys.stderr)
         return 1

@@ -24,12 +24,13 @@ from websockets.sync.client import connect
 
 from config.health.checks import LIMIT_SECONDS
 from tests.e2e.carryon import Carryon, running_carryon
+from tests.e2e.client import Client
 from tests.e2e.syncs import GROUP, REGION, CaseClient, write
-from tests.e2e.uploads import Uploads
+from tests.e2e.uploads import Uploads, md5s
 from tests.origin import Behaviour, GeneratedFile, Origin
 from tests.s3 import BUCKET, S3Server, running_rclone
 from tests.s3.server import ACCESS_KEY, SECRET_KEY
-from tests.servers import REPOSITORY, environment_of
+from tests.servers import REPOSITORY, environment_of, web_server
 from tests.service import wait_until
 
 NOTICED_SECONDS = 8
@@ -148,7 +149,7 @@ def test_what_is_told_and_at_what_price(carryon: Carryon) -> None:
     assert (answer.status_code, told["status"], told["down"]) == (200, "ok", [])
     assert {check["name"] for check in told["checks"]} == {
         *("database", "broker", "channel_layer", "workers", "workers_cpu", "beat"),
-        *("storage:data", "storage:downloads", "storage:files", "storage:cases"),
+        *("storage:data", "storage:downloads", "storage:files", "storage:cases", f"storage:region-{REGION}"),
     }
     assert all(check["state"] == "ok" and check["seconds"] < LIMIT_SECONDS for check in told["checks"])
     assert answer.headers["Cache-Control"] == "no-store"
@@ -346,6 +347,24 @@ def test_sockets_and_processes_are_counted(carryon: Carryon) -> None:
     wait_until(lambda: number(carryon, "websocket_clients") == 0, 10)
     wait_until(lambda: number(carryon, "processes", kind="worker") == 1, 10)
     assert number(carryon, "processes", kind="web") == 1
+
+
+def test_two_web_processes_are_one_service(carryon: Carryon, origin: Origin) -> None:
+    with web_server(carryon.data_dir, **carryon.variables) as address:
+        other = Client(address, carryon.admin.token)
+        wait_until(lambda: number(carryon, "processes", kind="web") == 2, 10)
+        with carryon.admin.listening(), other.listening(fid="both") as listener:
+            wait_until(lambda: number(carryon, "websocket_clients") == 2, 10)
+            carryon.admin.begin(origin.add("/both.bin", GeneratedFile(1000)), "both")
+            assert listener.wait_for_end("both").status == "STREAM_COMPLETED"
+
+        parts = {1: os.urandom(6 * 2**20), 2: b"the end"}
+        one, two = (Uploads(url, carryon.admin.token) for url in (carryon.service.url, address))
+        upload = one.begin()
+        one.send(upload, {1: parts[1]})
+        two.send(upload, {2: parts[2]})
+        assert one.content(two.finished(upload, md5s(parts))) == b"".join(parts.values())
+    wait_until(lambda: number(carryon, "processes", kind="web") == 1, 10)
 
 
 # Its lines -----------------------------------------------------------------------------------------------------------

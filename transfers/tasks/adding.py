@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db import DatabaseError, transaction
 from django.db.models.functions import Coalesce, Now
 
-from transfers import leases, running
+from transfers import leases, running, tally
 from transfers.errors import CarryonError, TransferError
 from transfers.models import ListJob
 from transfers.models.list_job import ListJobDesired, ListJobKind
@@ -36,7 +36,7 @@ def add_to_list(job_id: str) -> None:
         tell_list_job(job)
         _add(job)
     except CarryonError as error:
-        job.mark_failed(error.code, error.message)
+        _fail(job, error)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not come again every few seconds for ever
         _put_off(job, error)
     tell_list_job(job)
@@ -48,9 +48,15 @@ def _put_off(job: ListJob, error: Exception) -> None:
     attempts = job.fruitless_attempts + 1
     with suppress(DatabaseError):
         if attempts < MAX_ATTEMPTS:
+            tally.add("retries", kind="list", code=TransferError.code)
             job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
         else:
-            job.mark_failed(TransferError.code, "Something unexpected went wrong; it has been logged.")
+            _fail(job, TransferError("Something unexpected went wrong; it has been logged."))
+
+
+def _fail(job: ListJob, error: CarryonError) -> None:
+    if job.mark_failed(error.code, error.message):
+        tally.add("failures", kind="list", code=error.code)
 
 
 def _add(job: ListJob) -> None:

@@ -12,7 +12,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db.models.functions import Now
 
-from transfers import leases, running, storage
+from transfers import leases, running, storage, tally
 from transfers.doorbell import ring
 from transfers.engine.checksums import Checksums, FileHasher, Hasher, SourceHasher
 from transfers.errors import (
@@ -99,7 +99,7 @@ def finish_checksums(pk: int, hasher: Hasher) -> None:
         except (*AWAY, SinkError) as error:
             _put_off(stored, error)
         except TransferError as error:
-            leases.release(stored, checksum_error=error.message[:255])
+            _fail(stored, error)
         else:
             _keep(stored, checksums)
 
@@ -124,13 +124,22 @@ def _keep(stored: StoredFile, checksums: Checksums | None) -> None:
 
 def _put_off(stored: StoredFile, error: TransferError) -> None:
     """Try again later; a file that fails time and again while others of its place can be read has no checksums."""
-    if not answers_without(stored):
+    attempts = stored.checksum_attempts + 1
+    is_away = not answers_without(stored)
+    if not is_away and attempts >= MAX_ATTEMPTS:
+        _fail(stored, error)
+        return
+    tally.add("retries", kind="checksum", code=error.code)
+    if is_away:
         log.info("checksums put off", code=error.code)
         leases.put_off(stored, AWAY_SECONDS)
-    elif (attempts := stored.checksum_attempts + 1) >= MAX_ATTEMPTS:
-        leases.release(stored, checksum_error=error.message[:255])
     else:
         leases.put_off(stored, PAUSE_SECONDS * 2.0 ** (attempts - 1), checksum_attempts=attempts)
+
+
+def _fail(stored: StoredFile, error: TransferError) -> None:
+    tally.add("failures", kind="checksum", code=error.code)
+    leases.release(stored, checksum_error=error.message[:255])
 
 
 class _Unreadable:

@@ -8,7 +8,7 @@ import structlog
 from celery import shared_task
 from django.db import transaction
 
-from transfers import storage
+from transfers import storage, tally
 from transfers.doorbell import ring
 from transfers.engine.base import Collected, Collection
 from transfers.errors import CarryonError, InvalidInputError, PartsDifferError, SinkError, UploadEndedError
@@ -45,6 +45,8 @@ def complete_upload(upload_id: str) -> None:
         finish(upload)
     except CarryonError as error:
         log.warning("upload not completed", upload=upload.pk, code=error.code)
+        is_over = Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN).exists()  # it is the client's turn again
+        tally.add("failures" if is_over else "retries", kind="upload", code=error.code)
 
 
 def finish(upload: Upload) -> None:

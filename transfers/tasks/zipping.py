@@ -16,7 +16,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Sum
 from django.db.models.functions import Coalesce, Now
 
-from transfers import leases, running, storage
+from transfers import leases, running, storage, tally
 from transfers.doorbell import ring
 from transfers.engine.archive import ArchiveSource, DeflatedSource, Layout
 from transfers.engine.base import Sink
@@ -270,6 +270,7 @@ class _Zipping:
             if not ours:
                 transaction.set_rollback(True)
         if ours:
+            tally.add("bytes_moved", layout.size, kind="zip")
             tell_list_job(self.job)
         return ours
 
@@ -302,11 +303,13 @@ class _Zipping:
         log.info("zip not made", job=str(self.job.pk), code=error.code)
         attempts = self.job.fruitless_attempts + 1 if self.job.bytes_done <= self._began_at else 1
         if attempts < MAX_FRUITLESS:
+            tally.add("retries", kind="zip", code=error.code)
             self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
             return
         with self._writing:
             failed = self.job.mark_failed(error.code, error.message)
         if failed:
+            tally.add("failures", kind="zip", code=error.code)
             self._leave()
 
     def _leave(self) -> None:

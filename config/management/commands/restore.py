@@ -56,7 +56,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except (databases.DatabaseError, OSError, Error) as error:
             raise CommandError(f"Not restored: {error}") from error
-        self._tell(outcome, counted=not database_is_there)
+        self._tell(outcome, files_only=files_only, database_is_there=database_is_there)
         if not outcome.is_whole:
             sys.exit(INCOMPLETE)
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             restore.end(outcome)
         return outcome
 
-    def _tell(self, outcome: Outcome, *, counted: bool) -> None:
+    def _tell(self, outcome: Outcome, *, files_only: bool, database_is_there: bool) -> None:
         lists = {
             "damaged in the backup": outcome.damaged,
             "missing": outcome.missing,
@@ -82,5 +82,13 @@ class Command(BaseCommand):
                 self.stdout.write(f"{what}  {path}")
         if outcome.in_s3:
             self.stdout.write(f"{outcome.in_s3} files lie in S3, which was not asked for them.")
-        ended = "All is there." if outcome.is_whole else "Done, but for what is listed above."
-        self.stdout.write(f"{outcome.files} files, {amount(outcome.bytes)}. {ended}" if counted else ended)
+        counted = f"{outcome.files} files, {amount(outcome.bytes)}."
+        if not outcome.is_whole:
+            ended = "Done, but for what is listed above."
+        elif files_only:
+            ended = "The files are there; the database comes next."
+        elif database_is_there:
+            ended = "The database is there, and each of its rows has its file."
+        else:
+            ended = "All is there."
+        self.stdout.write(ended if database_is_there else f"{counted} {ended}")

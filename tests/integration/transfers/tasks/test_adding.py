@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from tests.integration.transfers.orders import Api, rows, work
 from tests.integration.transfers.rows import at_once, in_seconds
+from tests.integration.transfers.tasks.conftest import Counted
 from transfers.errors import JobEndedError
 from transfers.models import DownloadList, ListItem, ListJob
 from transfers.models.list_job import ListJobState
@@ -98,7 +99,7 @@ def test_a_stop_beforehand(job: ListJob, lister: User) -> None:
 
 
 def test_what_nobody_foresaw_ends_it_after_some_attempts(
-    job: ListJob, lister: User, monkeypatch: pytest.MonkeyPatch
+    job: ListJob, lister: User, monkeypatch: pytest.MonkeyPatch, counted: Counted
 ) -> None:
     def fail() -> None:
         raise ValueError("nobody foresaw it")
@@ -110,6 +111,8 @@ def test_what_nobody_foresaw_ends_it_after_some_attempts(
         work(job)
     assert (job.state, job.error_code) == (ListJobState.FAILED, "transfer_failed")
     assert "foresaw" not in job.error
+    assert counted("retries", "list") == {"transfer_failed": adding.MAX_ATTEMPTS - 1}
+    assert counted("failures", "list") == {"transfer_failed": 1}
     check_listed(lister, 0)
 
 

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from tests.integration.transfers.orders import ordered, ready_file, work
+from tests.integration.transfers.tasks.conftest import Counted
 from tests.integration.transfers.tasks.test_zipping import TEXT, failures, on_list, started, zip_of
 from transfers import leases
 from transfers.engine.local import source
@@ -176,7 +177,9 @@ def attempt(file: StoredFile) -> StoredFile:
     return file
 
 
-def test_checksums_that_cannot_be_taken_are_not_awaited_for_ever(lister: User, unreadable: Break) -> None:
+def test_checksums_that_cannot_be_taken_are_not_awaited_for_ever(
+    lister: User, unreadable: Break, counted: Counted
+) -> None:
     bad, good = ready_file(lister, "bad.bin", crc32="", sha256=""), ready_file(lister, "good.bin")
     order = ordered(lister, bad, good)
     job = started(order)
@@ -185,6 +188,8 @@ def test_checksums_that_cannot_be_taken_are_not_awaited_for_ever(lister: User, u
         assert (attempt(bad).checksum_attempts, bad.checksum_error) == (number, "")
         assert bad.lease_expires_at is not None, "it is left alone for a while"
     assert "Input/output" in attempt(bad).checksum_error
+    assert sum(counted("retries", "checksum").values()) == checksums.MAX_ATTEMPTS - 1
+    assert sum(counted("failures", "checksum").values()) == 1
     assert (zip_of(work(job)), failures(order)) == ({"good.bin": b"bytes"}, ["UNKNOWN_ERROR", ""])
 
 

@@ -18,6 +18,7 @@ from pytest_django.fixtures import Settings
 
 from tests.e2e.uploads import md5, md5s
 from tests.integration.transfers.rows import in_seconds, new_user, use
+from tests.integration.transfers.tasks.conftest import Counted
 from tests.unit.transfers.engine.local.test_crashes import crash_at
 from transfers.doorbell import QUEUES
 from transfers.engine.memory import MemorySource
@@ -200,11 +201,12 @@ def test_the_record_is_written_as_a_whole_or_not_at_all(
     check_finished(root, upload, EVEN)
 
 
-def test_a_part_that_became_another_opens_the_upload_again(ann: User, root: Path) -> None:
+def test_a_part_that_became_another_opens_the_upload_again(ann: User, root: Path, counted: Counted) -> None:
     upload = accepted(ann, {**EVEN, 2: b"x"})
     Upload.objects.update(parts={str(number): each for number, each in md5s(EVEN).items()})
     complete_upload(str(upload.pk))
     assert (fresh(upload).state, fresh(upload).parts) == ("open", {})
+    assert counted("failures", "upload") == {"parts_differ": 1}
     assert files(root) == []
     with pytest.raises(PartsDifferError):
         uploads.complete(user=ann, upload_id=upload.pk, parts=md5s(EVEN))

@@ -21,6 +21,7 @@ from pytest_django.fixtures import Settings
 
 from tests.integration.transfers.orders import Api, association, made_files, ordered, ready_file, work
 from tests.integration.transfers.rows import at_once, in_seconds, use
+from tests.integration.transfers.tasks.conftest import Counted
 from transfers import leases, running
 from transfers.engine.local.sink import LocalSink
 from transfers.errors import (
@@ -270,7 +271,9 @@ def test_many_files_that_go_amid_a_zip_cost_one_more_copy(lister: User, monkeypa
     assert layouts == [6, 2]
 
 
-def test_what_nobody_foresaw_ends_a_job_after_some_attempts(lister: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_ends_a_job_after_some_attempts(
+    lister: User, monkeypatch: pytest.MonkeyPatch, counted: Counted
+) -> None:
     job = started(ordered(lister, ready_file(lister)))
 
     def layout_of(_: Order) -> None:
@@ -283,6 +286,15 @@ def test_what_nobody_foresaw_ends_a_job_after_some_attempts(lister: User, monkey
         work(job)
     assert (job.state, job.error_code) == (ListJobState.FAILED, "transfer_failed")
     assert "foresaw" not in job.error
+    assert counted("retries", "zip") == {"transfer_failed": MAX_FRUITLESS - 1}
+    assert counted("failures", "zip") == {"transfer_failed": 1}
+
+
+def test_bytes_of_zips_are_counted_once(lister: User, counted: Counted) -> None:
+    job = work(started(ordered(lister, ready_file(lister))))
+    assert counted("bytes_moved", "zip") == {"": job.bytes_total}
+    work(job)
+    assert counted("bytes_moved", "zip") == {"": job.bytes_total}
 
 
 # Checksums ------------------------------------------------------------------------------------------------------------
