@@ -23,6 +23,8 @@ from transfers.engine.tree.local import LocalTree
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 FEW = 1_000
 MANY = battery.rounds(5_000, 100_000)
+LEAST_BYTES = 120
+"""A file's `Entry` alone takes 170. Which batches are at work when it is looked at makes 0.3 MB of difference."""
 LOOK_EVERY = 250
 CONTENT = b"0123456789"
 MD5 = md5_of([CONTENT])
@@ -98,4 +100,4 @@ def test_more_files_take_no_more_memory(settings: Settings, tmp_path: Path, monk
     monkeypatch.setattr(places, "local_tree", lambda _: Sunk(tmp_path / "here", tmp_path / "staging"))
     few = most_held_bytes(case, monkeypatch, FEW)
     many = most_held_bytes(case, monkeypatch, MANY)
-    assert many < 1.5 * few, (few, many)
+    assert many - few < LEAST_BYTES * (MANY - FEW), (few, many)
