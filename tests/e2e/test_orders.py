@@ -130,7 +130,7 @@ def test_a_file_that_goes_amid_a_zip(carryon: Carryon, ann: Ordering, tmp_path: 
         assert ann.lying() != ann.zips(), "it is amid the work"
         path = Path(ann.rows("SELECT path FROM transfers_storedfile WHERE id = ?", last)[0][0])
         assert ann.ask("DELETE", f"/files/{last}").status_code == 204
-        path.unlink()
+        path.unlink(missing_ok=True)  # another worker may have been as fast
     result = ann.result(job, RESUME_SECONDS)
     assert [each.get("failureCode") for each in result["fileSummary"]] == [None] * len(others) + ["NOT_FOUND"]
     assert ann.listed() == [last]
