@@ -78,7 +78,8 @@ def deployed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deploye
         tmp_path, min(composes().items())[1] if "files" in request.param else ["docker", "compose"], free_port()
     )
     given = {name: os.environ[name] for name in MIRRORS if name in os.environ}
-    lines = {**own, **SETTINGS, **given, "CARRYON_BIND": f"127.0.0.1:{made.port}"}
+    address = f"127.0.0.1:{made.port}"
+    lines = {**own, **SETTINGS, **given, "CARRYON_BIND": address, "PUBLIC_URL": f"http://{address}"}
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
     made.run("deploy/make-secrets", *(["--files"] if "files" in request.param else []))
     try:
