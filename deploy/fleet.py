@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
@@ -135,11 +136,28 @@ class Containers:
         return _run([*self._compose, *arguments])
 
 
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What a script is asked for, with the options that choose its fleet; exits with 2 where that cannot be."""
+    parser.add_argument(
+        "--compose", nargs="?", const="docker compose", help="command of Compose, for the project that runs here"
+    )
+    parser.add_argument("--url", default="http://127.0.0.1:8008", help="with --compose: where it is reached")
+    options = parser.parse_args()
+    if options.compose and "CARRYON_TOKEN" not in os.environ:
+        parser.error("with --compose, CARRYON_TOKEN must hold the token of a user who is staff")
+    return options
+
+
 @contextmanager
 def containers(url: str, token: str, compose: str) -> Iterator[Containers]:
-    """The compose project of this folder, scaled to one worker while it lasts, with an origin beside it."""
+    """The compose project of this folder, scaled to one worker while it lasts, with an origin beside it.
+
+    LookupError when none of its workers runs.
+    """
     fleet = Containers(Client(url.rstrip("/"), token), compose)
     found = fleet.workers()
+    if not found:
+        raise LookupError(f"no container of the service `worker` runs here: {compose} up")
     worker = found[0]
     network = next(name for name in _inspected(worker)["NetworkSettings"]["Networks"] if name.endswith("_front"))
     mount = f"{ROOT / 'tests'}:/app/tests:ro"

@@ -26,7 +26,7 @@ from typing import Any
 
 import requests
 
-from deploy.fleet import Fleet, containers, processes
+from deploy.fleet import Fleet, containers, parsed, processes
 from tests.origin import GeneratedFile
 
 MIB = 2**20
@@ -160,14 +160,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=4, help="what a connection gives, in MiB/s (4)")
     parser.add_argument("--changes", type=int, default=6, help="how often workers come or go amid the last file (6)")
     parser.add_argument("--seed", type=int, default=1, help="decides the bytes, and which worker goes (1)")
-    parser.add_argument(
-        "--compose", nargs="?", const="docker compose", help="command of Compose, for the project that runs here"
-    )
-    parser.add_argument("--url", default="http://127.0.0.1:8008", help="with --compose: where it is reached")
-    options = parser.parse_args()
-    if options.compose and "CARRYON_TOKEN" not in os.environ:
-        parser.error("with --compose, CARRYON_TOKEN must hold a token of a user")
-    return options
+    return parsed(parser)
 
 
 if __name__ == "__main__":

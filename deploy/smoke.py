@@ -30,7 +30,7 @@ from typing import Any
 
 import requests
 
-from deploy.fleet import Fleet, containers, processes
+from deploy.fleet import Fleet, containers, parsed, processes
 from tests.e2e.client import Client
 from tests.origin import GeneratedFile
 
@@ -188,13 +188,13 @@ def _md5(content: bytes) -> str:
 def main() -> int:
     """Walk, and tell by the exit code whether all of it worked."""
     options = _options()
-    with ExitStack() as opened:
-        try:
+    try:
+        with ExitStack() as opened:
             running = opened.enter_context(_fleet(options, opened))
             Smoke(running, running.client.base).run()
-        except (FailedError, AssertionError, LookupError, OSError, ValueError, subprocess.CalledProcessError) as failed:
-            print(f"It does not work: {type(failed).__name__}: {failed}", file=sys.stderr)
-            return 1
+    except (FailedError, AssertionError, LookupError, OSError, ValueError, subprocess.CalledProcessError) as failed:
+        print(f"It does not work: {type(failed).__name__}: {failed}", file=sys.stderr)
+        return 1
     print("All of it works.")
     return 0
 
@@ -210,14 +210,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "deploy/smoke", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--compose", nargs="?", const="docker compose", help="command of Compose, for the project that runs here"
-    )
-    parser.add_argument("--url", default="http://127.0.0.1:8008", help="with --compose: where it is reached")
-    options = parser.parse_args()
-    if options.compose and "CARRYON_TOKEN" not in os.environ:
-        parser.error("with --compose, CARRYON_TOKEN must hold the token of a user who is staff")
-    return options
+    return parsed(parser)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ from tests.postgres import running_postgres
 _IN_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server", "admin_user"}
 _FIRST = ("tests/e2e/", "tests/browser/", "tests/unit/transfers/engine/")
-"""Where tests keep real processes: modules of minutes, the last of which would be waited for if they came late."""
+"""Where tests keep real processes: modules of minutes, the last of which would be waited for if they came late.
+
+What pytest-django wants first, the tests of the database, comes before them all the same.
+"""
 _OPERATORS_VARIABLES = (
     *("HOST", "PORT", "WORKERS", "WORKER_THREADS", "WEB_THREADS", "DATABASE_URL", "REDIS_URL"),
     *("SECRET_KEY", "SECRET_KEY_FALLBACKS"),

@@ -92,6 +92,12 @@ def environment_of(data_dir: Path, variables: Mapping[str, str]) -> dict[str, st
     return {**os.environ, **embedded, **variables, "DATA_DIR": str(data_dir)}
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
 def wait_until_live(url: str, process: subprocess.Popen[bytes]) -> None:
     """Return once `/livez` answers; AssertionError when the process ends or needs too long."""
     deadline = time.monotonic() + START_SECONDS

@@ -13,7 +13,7 @@ ANSWER_SECONDS = 5
 WORKER_SECONDS = 15
 """A worker's loop touches its file every second, while it has its connection to the broker."""
 BEAT_SECONDS = 300
-"""Beat looks for work every few seconds, but for the time that it takes to tidy up."""
+"""Beat looks for work every `REAP_SECONDS`, 120 at most, but for the time that it takes to tidy up."""
 
 
 def web() -> bool:

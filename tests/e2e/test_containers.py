@@ -1,6 +1,6 @@
 """docker-compose.yml brought up for real, where there is a Docker engine: all five subsystems, and a worker killed.
 
-The images of Debian's, nginx's, PostgreSQL's and Valkey's are pulled; the variables `…_IMAGE`, `PIP_INDEX_URL` and
+The images of Python, nginx, PostgreSQL and Valkey are pulled; the variables `…_IMAGE`, `PIP_INDEX_URL` and
 `PIP_TRUSTED_HOST` name others, as they do in production.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.compose import composes
-from tests.integration.test_solo import free_port
+from tests.servers import free_port
 from tests.service import REPOSITORY
 
 SETTINGS = {"FETCH_ALLOW": "carryon-scale-origin", "SYNC_SOURCE_ROOTS": "/data/downloads"}
@@ -74,14 +74,14 @@ def deployed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deploye
         shutil.copy2(REPOSITORY / name, tmp_path / name)
     mark = uuid.uuid4().hex[:8]
     own = {"COMPOSE_PROJECT_NAME": f"carryon{mark}", "CARRYON_VERSION": mark}
-    made = Deployed(
-        tmp_path, min(composes().items())[1] if "files" in request.param else ["docker", "compose"], free_port()
-    )
+    in_files = "files" in request.param
+    _, compose = (min if in_files else max)(composes().items())
+    made = Deployed(tmp_path, compose, free_port())
     given = {name: os.environ[name] for name in MIRRORS if name in os.environ}
     address = f"127.0.0.1:{made.port}"
     lines = {**own, **SETTINGS, **given, "CARRYON_BIND": address, "PUBLIC_URL": f"http://{address}"}
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-    made.run("deploy/make-secrets", *(["--files"] if "files" in request.param else []))
+    made.run("deploy/make-secrets", *(["--files"] if in_files else []))
     try:
         made.run(*made.compose, "up", "--build", "--detach", "--scale", "worker=2")
         yield made

@@ -19,18 +19,13 @@ import requests
 
 from config.redis import embedded_socket
 from config.supervisor.health import WORKER_SECONDS
-from tests.servers import REPOSITORY, embedded_broker, environment_of
+from tests.servers import REPOSITORY, embedded_broker, environment_of, free_port
 from tests.service import wait_until
 
 SOLO = (sys.executable, "-m", "config.supervisor.solo")
 HEALTH = (sys.executable, "-I", "-S", "config/supervisor/health.py")
 START_SECONDS = 60
 STOP_SECONDS = 20
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @pytest.fixture

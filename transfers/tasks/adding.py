@@ -48,8 +48,8 @@ def _put_off(job: ListJob, error: Exception) -> None:
     attempts = job.fruitless_attempts + 1
     with suppress(DatabaseError):
         if attempts < MAX_ATTEMPTS:
-            tally.add("retries", kind="list", code=TransferError.code)
-            job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
+            if job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts):
+                tally.add("retries", kind="list", code=TransferError.code)
         else:
             _fail(job, TransferError("Something unexpected went wrong; it has been logged."))
 

@@ -124,22 +124,21 @@ def _keep(stored: StoredFile, checksums: Checksums | None) -> None:
 
 def _put_off(stored: StoredFile, error: TransferError) -> None:
     """Try again later; a file that fails time and again while others of its place can be read has no checksums."""
-    attempts = stored.checksum_attempts + 1
-    is_away = not answers_without(stored)
-    if not is_away and attempts >= MAX_ATTEMPTS:
+    if not answers_without(stored):
+        log.info("checksums put off", code=error.code)
+        is_ours = leases.put_off(stored, AWAY_SECONDS)
+    elif (attempts := stored.checksum_attempts + 1) >= MAX_ATTEMPTS:
         _fail(stored, error)
         return
-    tally.add("retries", kind="checksum", code=error.code)
-    if is_away:
-        log.info("checksums put off", code=error.code)
-        leases.put_off(stored, AWAY_SECONDS)
     else:
-        leases.put_off(stored, PAUSE_SECONDS * 2.0 ** (attempts - 1), checksum_attempts=attempts)
+        is_ours = leases.put_off(stored, PAUSE_SECONDS * 2.0 ** (attempts - 1), checksum_attempts=attempts)
+    if is_ours:
+        tally.add("retries", kind="checksum", code=error.code)
 
 
 def _fail(stored: StoredFile, error: TransferError) -> None:
-    tally.add("failures", kind="checksum", code=error.code)
-    leases.release(stored, checksum_error=error.message[:255])
+    if leases.release(stored, checksum_error=error.message[:255]):
+        tally.add("failures", kind="checksum", code=error.code)
 
 
 class _Unreadable:

@@ -303,8 +303,8 @@ class _Zipping:
         log.info("zip not made", job=str(self.job.pk), code=error.code)
         attempts = self.job.fruitless_attempts + 1 if self.job.bytes_done <= self._began_at else 1
         if attempts < MAX_FRUITLESS:
-            tally.add("retries", kind="zip", code=error.code)
-            self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts)
+            if self.job.hand_back(delay_seconds=2.0**attempts, fruitless_attempts=attempts):
+                tally.add("retries", kind="zip", code=error.code)
             return
         with self._writing:
             failed = self.job.mark_failed(error.code, error.message)

@@ -82,7 +82,6 @@ class Command(BaseCommand):
                 self.stdout.write(f"{what}  {path}")
         if outcome.in_s3:
             self.stdout.write(f"{outcome.in_s3} files lie in S3, which was not asked for them.")
-        counted = f"{outcome.files} files, {amount(outcome.bytes)}."
         if not outcome.is_whole:
             ended = "Done, but for what is listed above."
         elif files_only:
@@ -91,4 +90,5 @@ class Command(BaseCommand):
             ended = "The database is there, and each of its rows has its file."
         else:
             ended = "All is there."
-        self.stdout.write(ended if database_is_there else f"{counted} {ended}")
+        counted = "" if database_is_there else f"{outcome.files} files, {amount(outcome.bytes)}. "
+        self.stdout.write(counted + ended)
